@@ -1,0 +1,1 @@
+"""The agent: it sits next to the boards, runs profiling jobs and owes every record to the database."""

@@ -1,0 +1,1 @@
+"""The collector: it removes duplicates, accounts for every record and writes time series."""

@@ -1,0 +1,1 @@
+"""The dashboard: the health of the whole fleet in a terminal."""

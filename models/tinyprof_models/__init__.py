@@ -1,0 +1,1 @@
+"""The reference model, its golden outputs and the numpy reference engine."""

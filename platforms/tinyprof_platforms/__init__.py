@@ -1,0 +1,1 @@
+"""What is known before measuring: boards, suites, model files and what fits."""
