@@ -22,4 +22,4 @@ def decode_reply(payload: bytes, kind: type[R]) -> R:
     reply = decode(payload, either)
     if isinstance(reply, Failure):
         raise RequestFailed(reply)
-    return reply  # type: ignore[no-any-return]
+    return reply

@@ -1,0 +1,1 @@
+"""Drivers: one folder a kind; each turns a board into the same few observations."""

@@ -1,0 +1,117 @@
+"""What every driver offers: a board that can be asked to generate, timed on a clock that can be checked.
+
+A driver's kind is its folder's name. `drivers/<kind>/__init__.py` holds `Options` (a msgspec struct, unknown keys
+forbidden) and `make(name, options, clock) -> Driver`; it is imported when a configuration uses it.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from tinyprof_protocol.records import Build
+
+OnText = Callable[[bytes], None]
+"""Told the text of each token as it comes, where the driver streams."""
+
+
+class BoardError(Exception):
+    """A board that does not do what it was asked; the message is one line that says what to do.
+
+    `code` is a short word for events and verdicts: gone, busy, silent, reset, fault, timeout, version, refused, lost.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Cancelled(Exception):  # noqa: N818
+    """The run was cancelled between tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInfo:
+    """What a board says of itself when it is opened. `identity` is its own serial number, or "" if it has none."""
+
+    build: Build
+    identity: str
+    tick_hz: int
+    """Rate of the clock that times its runs; 10**9 where that is nanoseconds."""
+    host_clock: bool
+    """The clock that times its runs is the host's own, so that there is nothing to check."""
+    flash_bytes: int | None = None
+    ram_is_rss: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One generation as it was observed. Times are nanoseconds of the board's own clock, unwrapped.
+
+    `t0_ns` is when the whole request was known to the timing side; `token_ns[i]` is when token i's id was chosen.
+    """
+
+    t0_ns: int
+    token_ns: list[int]
+    tokens: list[int]
+    prompt_tokens: int
+    text: bytes
+    stopped: Literal["eos", "limit"]
+    missing_tokens: int = 0
+    """Tokens that the board made but whose ids or times never arrived, whatever was asked again."""
+    ram_peak_bytes: int | None = None
+    heap_peak_bytes: int | None = None
+    stack_peak_bytes: int | None = None
+    cpu_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """One exchange: host time when it left and came back (CLOCK_MONOTONIC), and the board's clock in between."""
+
+    sent_ns: int
+    received_ns: int
+    board_ns: int
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What a link counts where it happens, by name (bad_crc, strangers, resent_groups, log_bytes, ...)."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, n: int = 1) -> None:
+        """Counts `n` more of `name`."""
+        self.counts[name] = self.counts.get(name, 0) + n
+
+
+class Driver(Protocol):
+    """One board. Every call has a time limit and raises BoardError; none is called from two threads at once."""
+
+    counters: LinkCounters
+
+    def open(self) -> BoardInfo:
+        """Connects and asks who is there."""
+
+    def generate(
+        self,
+        prompt: str,
+        max_tokens: int,
+        *,
+        timeout_s: float,
+        cancelled: threading.Event,
+        on_text: OnText | None = None,
+    ) -> Generation:
+        """Generates greedily with an empty KV cache. With `on_text` the tokens are streamed, and the run is marked so.
+
+        Raises Cancelled once `cancelled` is set and the board has stopped.
+        """
+
+    def round_trip(self) -> RoundTrip:
+        """Asks for the board's clock once."""
+
+    def reset(self) -> None:
+        """Resets a board that hangs, by whatever means its configuration gives. `open` follows."""
+
+    def close(self) -> None:
+        """Lets go of the port or ends the child. May be called at any time, more than once."""
