@@ -18,8 +18,8 @@ class RequestFailed(RuntimeError):
 
 def decode_reply(payload: bytes, kind: type[R]) -> R:
     """The reply of `kind`. Raises RequestFailed where the collector says no, BadMessage where bytes are neither."""
-    either: Any = kind | Failure  # type: ignore[operator]
-    reply = decode(payload, either)
+    either: Any = kind | Failure
+    reply: R | Failure = decode(payload, either)
     if isinstance(reply, Failure):
         raise RequestFailed(reply)
     return reply

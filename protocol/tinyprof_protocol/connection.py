@@ -1,0 +1,412 @@
+"""The one MQTT client that every role uses: paho, MQTT 5, guarded callbacks, reconnecting for ever.
+
+A new paho client is made for each connection, so that nothing is held over: clean start, session expiry 0. Whatever
+was under way when a connection ended is reported as lost, and its owner decides.
+"""
+
+import logging
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from tinyprof_protocol.broker_address import BrokerAddress
+from tinyprof_protocol.reconnect import SHORT_LIFE_S, Reconnect
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_S = 30
+MAX_QUEUED = 1000
+MAX_INFLIGHT = 64
+_POLL_S = 1.0
+_FIRST_FAILURE_CODE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message to publish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    expiry_s: int | None = None
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that came."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a publication: acknowledged by the broker, refused with a reason, or lost with its connection."""
+
+    token: int
+    outcome: str
+    """`acknowledged`, `refused` or `lost`."""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class LinkState:
+    """How the connection is; read at any time, from any thread."""
+
+    connected: bool = False
+    error: str = "not connected yet"
+    attempts: int = 0
+    next_attempt_s: float = 0.0
+    clash: bool = False
+    max_packet_bytes: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    """connections, losses, sent, refused, lost, received, callback_errors, not_sent."""
+
+
+def _ignore(*_: Any) -> None:
+    """Stands in for a callback that its owner does not want."""
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the owner is told, all from the connection's own thread. An exception in one is logged and counted."""
+
+    on_message: Callable[[Message], None] = _ignore
+    on_connected: Callable[[], None] = _ignore
+    """After the subscriptions are acknowledged: publish retained messages anew here."""
+    on_lost: Callable[[str], None] = _ignore
+    on_published: Callable[[Published], None] = _ignore
+
+
+class Connection:
+    """A connection to a broker that is made again whenever it is lost.
+
+    `publish` may be called from any thread and never blocks; while there is no connection it returns None.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        client_id: str,
+        hooks: Hooks,
+        *,
+        subscriptions: Sequence[tuple[str, int]] = (),
+        will: Publication | None = None,
+        reconnect: Reconnect | None = None,
+        keepalive_s: int = KEEPALIVE_S,
+        max_inflight: int = MAX_INFLIGHT,
+    ) -> None:
+        self._address = address
+        self._client_id = client_id
+        self._hooks = hooks
+        self._subscriptions = list(subscriptions)
+        self._will = will
+        self._reconnect = reconnect or Reconnect()
+        self._keepalive_s = keepalive_s
+        self._max_inflight = max_inflight
+        self._client: paho.Client | None = None
+        self._connected_at: float | None = None
+        self._subscribe_mid: int | None = None
+        self._drop_reason = ""
+        self._refusal = ""
+        self._next_token = 0
+        self._pending: dict[int, int] = {}
+        self._early: dict[int, ReasonCode] = {}
+        self._outcomes: deque[Published] = deque()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.state = LinkState()
+
+    # ---- for the owner
+
+    def start(self) -> None:
+        """Starts the connection's thread and returns at once."""
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{self._client_id}", daemon=True)
+        self._thread.start()
+
+    def stop(self, last: Sequence[Publication] = (), timeout_s: float = 5.0) -> None:
+        """Publishes `last`, waits for what is pending for at most `timeout_s`, and disconnects."""
+        deadline = time.monotonic() + timeout_s
+        for publication in last:
+            self.publish(publication)
+        while self.state.connected and self._pending and time.monotonic() < deadline:
+            self._wake.wait(0.02)
+            self._wake.clear()
+        self._stopping.set()
+        client = self._client
+        if client is not None:
+            client.disconnect()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(max(0.1, deadline - time.monotonic()))
+
+    def publish(self, publication: Publication) -> int | None:
+        """Hands a message to the client library; returns a token for `on_published`, or None if it was not taken."""
+        client = self._client
+        if client is None or not self.state.connected:
+            self._count("not_sent")
+            return None
+        info = client.publish(
+            publication.topic,
+            publication.payload,
+            publication.qos,
+            publication.retain,
+            properties=_properties_of(publication, PacketTypes.PUBLISH),
+        )
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._count("not_sent")
+            return None
+        self._count("sent")
+        return self._register(client, info.mid, publication.qos)
+
+    def _register(self, client: paho.Client, mid: int, qos: int) -> int:
+        """Gives a publication its token; its acknowledgement may have come before paho told us its message id."""
+        with self._lock:
+            self._next_token += 1
+            token = self._next_token
+            if qos > 0 and client is not self._client:
+                self._outcomes.append(Published(token, "lost", "connection lost"))
+            elif qos > 0 and mid in self._early:
+                self._outcomes.append(_outcome(token, self._early.pop(mid)))
+            elif qos > 0:
+                self._pending[mid] = token
+        return token
+
+    def drop(self, reason: str) -> None:
+        """Ends the present connection, so that a new one is made: for one that is up but carries nothing."""
+        self._drop_reason = reason
+        client = self._client
+        if client is not None:
+            client.disconnect()
+
+    def change_will(self, will: Publication) -> None:
+        """Takes effect with the next connection."""
+        self._will = will
+
+    # ---- the connection's own thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.state.attempts += 1
+            wait_s = self._one_connection()
+            if self._stopping.is_set():
+                break
+            self.state.clash = self._reconnect.clash
+            if self.state.clash:
+                self.state.error = (
+                    f"another client seems to use the id {self._client_id!r}: three connections were lost within "
+                    f"{SHORT_LIFE_S:.0f} s; give one of them another name"
+                )
+                log.error("%s", self.state.error)
+            self.state.next_attempt_s = wait_s
+            self._stopping.wait(wait_s)
+
+    def _one_connection(self) -> float:
+        """Connects and serves until the connection ends; returns the wait before the next attempt, in seconds."""
+        client = self._make_client()
+        self._connected_at = None
+        self._drop_reason = ""
+        self._refusal = ""
+        try:
+            client.connect(
+                self._address.host,
+                self._address.port,
+                self._keepalive_s,
+                clean_start=True,
+                properties=_no_session(),
+            )
+        except (OSError, ValueError) as why:
+            self._note(f"no broker at {self._address}: {_line(why)}")
+            return self._reconnect.after_failure()
+        with self._lock:
+            self._client = client
+            self._early.clear()
+        reason = self._serve(client)
+        return self._ended(reason)
+
+    def _serve(self, client: paho.Client) -> str:
+        started = time.monotonic()
+        told_long = False
+        while True:
+            try:
+                code = client.loop(_POLL_S)
+            except Exception as why:  # noqa: BLE001  (paho raises many kinds on a packet that breaks the protocol)
+                return _line(why)
+            self._tell_outcomes()
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return self._drop_reason or paho.error_string(code)
+            now = time.monotonic()
+            if self._connected_at is None and now - started > CONNECT_TIMEOUT_S:
+                return f"the broker at {self._address} accepted the connection but said nothing"
+            if not told_long and self._connected_at is not None and now - self._connected_at > SHORT_LIFE_S:
+                told_long = True
+                self._reconnect.lived_long()
+                self.state.clash = False
+
+    def _ended(self, reason: str) -> float:
+        with self._lock:
+            self._client = None
+            self.state.connected = False
+            self._outcomes.extend(Published(token, "lost", reason) for token in self._pending.values())
+            self._pending = {}
+        self._tell_outcomes()
+        self._wake.set()
+        if self._connected_at is None:
+            self._note(self._refusal or reason)
+            return self._reconnect.after_failure()
+        self._note(f"connection to {self._address} lost: {self._drop_reason or reason}")
+        self._count("losses")
+        self._guard(self._hooks.on_lost, self.state.error)
+        return self._reconnect.after_loss(time.monotonic() - self._connected_at)
+
+    def _tell_outcomes(self) -> None:
+        """Outside paho's callbacks, which hold its locks: an owner may publish while it is told."""
+        while self._outcomes:
+            published = self._outcomes.popleft()
+            self._count(published.outcome)
+            self._guard(self._hooks.on_published, published)
+
+    def _note(self, error: str) -> None:
+        if error != self.state.error and not self._stopping.is_set():
+            log.warning("%s", error)
+        self.state.error = error
+
+    def _count(self, name: str, n: int = 1) -> None:
+        self.state.counts[name] = self.state.counts.get(name, 0) + n
+
+    def _guard(self, hook: Callable[..., None], *arguments: Any) -> None:
+        try:
+            hook(*arguments)
+        except Exception:
+            self._count("callback_errors")
+            log.exception("a callback of the connection failed")
+
+    # ---- paho's callbacks
+
+    def _make_client(self) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(self._max_inflight)
+        client.max_queued_messages_set(MAX_QUEUED)
+        if self._address.username is not None:
+            client.username_pw_set(self._address.username, self._address.password)
+        if self._address.tls:
+            client.tls_set(ca_certs=str(self._address.ca_file) if self._address.ca_file else None,
+                           tls_version=ssl.PROTOCOL_TLS_CLIENT)  # fmt: skip
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        # With a hook for writes, paho leaves all writing to the thread that runs loop(); otherwise publish() from
+        # another thread would write to the socket itself, beside that thread.
+        client.on_socket_register_write = _ignore
+        return client
+
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+        if code.is_failure:
+            self._refusal = f"the broker at {self._address} refuses us: {code}"
+            return
+        self._connected_at = time.monotonic()
+        self._count("connections")
+        maximum = getattr(properties, "MaximumPacketSize", None)
+        self.state.max_packet_bytes = int(maximum) if maximum else None
+        if not self._subscriptions:
+            self._connected()
+            return
+        topics = [(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions]
+        _, self._subscribe_mid = client.subscribe(topics)
+
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:
+        if mid != self._subscribe_mid:
+            return
+        refused = [topic for (topic, _), code in zip(self._subscriptions, codes, strict=False) if code.is_failure]
+        if refused:
+            self._count("subscriptions_refused", len(refused))
+            log.error("the broker refuses the subscription to %s", ", ".join(refused))
+        self._connected()
+
+    def _connected(self) -> None:
+        with self._lock:
+            self.state.connected = True
+        self.state.error = ""
+        self.state.next_attempt_s = 0.0
+        log.info("connected to %s as %s", self._address, self._client_id)
+        self._guard(self._hooks.on_connected)
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        self._count("received")
+        properties = message.properties
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._count("bad_topics")
+            return
+        self._guard(
+            self._hooks.on_message,
+            Message(
+                topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+            ),
+        )
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        with self._lock:
+            token = self._pending.pop(mid, None)
+            if token is None:
+                self._early[mid] = code
+                return
+        self._outcomes.append(_outcome(token, code))
+        self._wake.set()
+
+
+def _outcome(token: int, code: ReasonCode) -> Published:
+    if code.value >= _FIRST_FAILURE_CODE:
+        return Published(token, "refused", str(code))
+    return Published(token, "acknowledged")
+
+
+def _no_session() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 0
+    return properties
+
+
+def _properties_of(publication: Publication, packet: int) -> Properties | None:
+    if publication.expiry_s is None and publication.response_topic is None and publication.correlation is None:
+        return None
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    if publication.expiry_s is not None:
+        properties.MessageExpiryInterval = publication.expiry_s
+    if publication.response_topic is not None:
+        properties.ResponseTopic = publication.response_topic
+    if publication.correlation is not None:
+        properties.CorrelationData = publication.correlation
+    return properties
+
+
+def _line(why: BaseException) -> str:
+    return " ".join(str(why).split()) or type(why).__name__
