@@ -1,0 +1,243 @@
+"""The engine against the golden outputs, and the golden file against itself."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from tinyprof_models.catalogue import shipped_model, shipped_models
+from tinyprof_models.engine import ContextFullError, Engine, choose, round_to_q8_0
+from tinyprof_models.golden import Activations, Golden, GoldenError, Output, parse_golden, read_golden, shipped_golden
+from tinyprof_models.make_golden import golden_text, main
+from tinyprof_models.model_file import LlamaModel, ModelError, read_model
+
+NAMES = ("stories260k-f32", "stories260k-q8_0", "stories260k-q4_0")
+OUTPUTS = [
+    pytest.param(name, output, id=f"{name}-{output.activations}-{output.kv_cache}")
+    for name in NAMES
+    for output in shipped_golden().models[f"{name}.gguf"].outputs
+]
+# Where a value is rounded to int8 another order of additions may round it the other way, which moves later
+# logits by up to half; the tokens are what must not move.
+LEAD_TOLERANCE = {"float32": 2e-3, "int8": 0.6}
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, LlamaModel]:
+    return {name: read_model(shipped_model(name).path) for name in NAMES}
+
+
+@pytest.mark.parametrize(("name", "output"), OUTPUTS)
+def test_every_golden_token_is_chosen_with_its_lead(models: dict[str, LlamaModel], name: str, output: Output) -> None:
+    engine = Engine(models[name], output.activations)
+    assert (engine.activations, engine.kv_cache) == (output.activations, output.kv_cache)
+    for case in output.cases:
+        assert engine.tokenizer.encode(case.prompt) == list(case.prompt_tokens)
+        chosen = list(engine.greedy(case.prompt_tokens, 64))
+        assert len(case.tokens) == 64
+        assert tuple(one.token for one in chosen) == case.tokens
+        assert engine.tokenizer.decode(case.tokens) == case.text
+        assert [one.lead for one in chosen] == pytest.approx(case.leads, abs=LEAD_TOLERANCE[output.activations])
+
+
+@pytest.mark.parametrize(("name", "output"), OUTPUTS)
+def test_least_margin_is_the_smallest_lead(name: str, output: Output) -> None:
+    assert len(output.cases) == 4
+    for case in output.cases:
+        assert case.least_margin == pytest.approx(min(case.leads), abs=1e-4)
+        assert case.least_margin > 0
+
+
+def test_golden_has_the_keys_that_differ() -> None:
+    keys = {
+        name: [(o.activations, o.kv_cache) for o in shipped_golden().models[f"{name}.gguf"].outputs] for name in NAMES
+    }
+    both = [("float32", "f32"), ("int8", "f32")]
+    assert keys == {"stories260k-f32": both[:1], "stories260k-q8_0": both, "stories260k-q4_0": both}
+
+
+def test_golden_look_up_is_by_weights_activations_and_cache() -> None:
+    golden, sha256 = shipped_golden(), shipped_model("stories260k-q4_0").sha256
+    assert next(case.prompt for case in golden.cases(sha256, "int8", "f32")) == "Once upon a time"
+    case = golden.case(sha256, "int8", "f32", "One day")
+    assert case is not None
+    assert case.prompt == "One day"
+    assert case != golden.case(sha256, "float32", "f32", "One day")
+    assert golden.cases(sha256, "int8", "f16") == ()
+    assert golden.cases("0" * 64, "int8", "f32") == ()
+    assert golden.case(sha256, "int8", "f32", "no such prompt") is None
+
+
+def test_catalogue_names_the_files_that_ship() -> None:
+    models = shipped_models()
+    assert tuple(models) == NAMES
+    assert [model.quantisation for model in models.values()] == ["F32", "Q8_0", "Q4_0"]
+    for model in models.values():
+        data = model.path.read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (model.file_bytes, model.sha256)
+    with pytest.raises(KeyError, match="stories260k-q8_0"):
+        shipped_model("stories")
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_model_reads_what_the_catalogue_says(models: dict[str, LlamaModel], activations: Activations) -> None:
+    for name in NAMES:
+        entry, model = shipped_model(name), models[name]
+        assert (model.sha256, model.file_bytes, model.quantisation) == (
+            entry.sha256,
+            entry.file_bytes,
+            entry.quantisation,
+        )
+        expected = "float32" if name == "stories260k-f32" else activations
+        assert Engine(model, activations).activations == expected
+
+
+def test_prompt_in_blocks_gives_the_logits_of_tokens_one_by_one(models: dict[str, LlamaModel]) -> None:
+    engine = Engine(models["stories260k-f32"], "float32")
+    tokens = engine.tokenizer.encode("Tim and Lily saw a big dog. " * 9)
+    assert 64 < len(tokens) < engine.context
+    together = engine.prefill(tokens).copy()
+    engine.reset()
+    for token in tokens:
+        last = engine.forward(token)
+    np.testing.assert_allclose(together, last, atol=2e-4)
+
+
+def test_reset_forgets_and_the_context_is_a_limit(models: dict[str, LlamaModel]) -> None:
+    engine = Engine(models["stories260k-q4_0"], "int8")
+    prompt = engine.tokenizer.encode("The little dog")
+    first = list(engine.greedy(prompt, 10_000))
+    assert first[-1].token == engine.tokenizer.eos or len(prompt) + len(first) == engine.context
+    assert list(engine.greedy(prompt, 10_000)) == first
+    engine.reset()
+    full = [*prompt, *([prompt[-1]] * (engine.context - len(prompt)))]
+    engine.prefill(full)
+    with pytest.raises(ContextFullError, match="256"):
+        engine.forward(prompt[-1])
+    with pytest.raises(ContextFullError):
+        list(engine.greedy([*full, 5], 1))
+    with pytest.raises(ValueError, match="at least one token"):
+        engine.prefill([])
+
+
+def test_greedy_ends_where_it_is_told(models: dict[str, LlamaModel]) -> None:
+    engine = Engine(models["stories260k-q8_0"], "int8")
+    prompt = engine.tokenizer.encode("One day")
+    assert len(list(engine.greedy(prompt, 1))) == 1
+    assert list(engine.greedy(prompt, 0)) == []
+    almost_full = [*prompt, *([prompt[-1]] * (engine.context - len(prompt) - 2))]
+    assert len(list(engine.greedy(almost_full, 64))) <= 2
+
+
+def test_choose_takes_the_first_of_the_largest_and_its_lead() -> None:
+    assert choose(np.array([1.0, 4.0, 2.5], np.float32)) == (1, 1.5)
+    assert choose(np.array([3.0, 1.0, 3.0], np.float32)) == (0, 0.0)
+
+
+def test_rounding_to_q8_0_by_hand() -> None:
+    row = np.zeros((2, 32), np.float32)
+    row[0, :4] = [127, -64.4, 0.6, 0.4]
+    assert round_to_q8_0(row)[0, :4].tolist() == [127, -64, 1, 0]
+    assert not round_to_q8_0(row)[1].any()
+
+
+def test_make_golden_writes_what_ships(tmp_path: Path) -> None:
+    out = tmp_path / "golden.json"
+    path = shipped_model("stories260k-f32").path
+    assert main([str(path), "--out", str(out)]) == 0
+    made, shipped = read_golden(out).models[path.name], shipped_golden().models[path.name]
+    assert (made.sha256, made.bytes, made.quantisation) == (shipped.sha256, shipped.bytes, shipped.quantisation)
+    for ours, theirs in zip(made.outputs[0].cases, shipped.outputs[0].cases, strict=True):
+        assert (ours.prompt, ours.tokens, ours.text) == (theirs.prompt, theirs.tokens, theirs.text)
+
+
+def test_make_golden_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none.gguf"), "--out", str(tmp_path / "golden.json")]) == 1
+    error = capsys.readouterr().err
+    assert "cannot read" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "golden.json").exists()
+
+
+def test_golden_text_is_read_back_the_same() -> None:
+    golden = shipped_golden()
+    assert parse_golden(golden_text(golden.models).encode()) == golden
+
+
+def _broken(change: str) -> bytes:
+    golden = msgspec.to_builtins(shipped_golden().models)
+    entry = golden["stories260k-f32.gguf"]
+    match change:
+        case "leads":
+            entry["outputs"][0]["cases"][0]["leads"] = [1.0]
+        case "twice":
+            entry["outputs"] = [*entry["outputs"], entry["outputs"][0]]
+        case "sha256":
+            golden["again.gguf"] = entry
+        case "activations":
+            entry["outputs"][0]["activations"] = "int4"
+    return json.dumps(golden).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("leads", "as many leads as tokens"),
+        ("twice", "same activations and kv_cache"),
+        ("sha256", "same sha256"),
+        ("activations", "int4"),
+    ],
+)
+def test_broken_golden_files_are_refused(change: str, says: str) -> None:
+    with pytest.raises(GoldenError, match=says):
+        parse_golden(_broken(change))
+
+
+def test_golden_that_is_no_json_or_not_there(tmp_path: Path) -> None:
+    assert isinstance(parse_golden(b"{}"), Golden)
+    with pytest.raises(GoldenError, match="not a golden file"):
+        parse_golden(b"[" * 100_000)
+    with pytest.raises(GoldenError, match="cannot read"):
+        read_golden(tmp_path / "golden.json")
+
+
+def _corrupted(data: bytes, how: str) -> bytes:
+    match how:
+        case "empty":
+            return b""
+        case "magic":
+            return b"GGUX" + data[4:]
+        case "cut in the header":
+            return data[:5000]
+        case "cut in the tensors":
+            return data[:-1000]
+        case "a million fields":
+            return data[:16] + (1_000_000).to_bytes(8, "little") + data[24:]
+        case "other architecture":
+            return data.replace(b"llama", b"mamba", 1)
+        case _:
+            start = data.index(b"blk.0.attn_q.weight")
+            return data[:start] + b"blk.0.attn_x" + data[start + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("empty", "model_corrupt"),
+        ("magic", "model_corrupt"),
+        ("cut in the header", "model_corrupt"),
+        ("cut in the tensors", "model_corrupt"),
+        ("a million fields", "model_corrupt"),
+        ("other architecture", "model_unsupported"),
+        ("a tensor of another name", "model_corrupt"),
+    ],
+)
+def test_unusable_model_files_give_one_line(tmp_path: Path, how: str, code: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(_corrupted(shipped_model("stories260k-q4_0").path.read_bytes(), how))
+    with pytest.raises(ModelError) as raised:
+        read_model(path)
+    assert raised.value.code == code
+    assert "\n" not in str(raised.value)
