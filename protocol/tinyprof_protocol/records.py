@@ -116,6 +116,7 @@ class Result(Struct, frozen=True, tag="result", tag_field="kind", omit_defaults=
     clock: ClockReport
     figures: Figures
     repetitions: Annotated[list[Repetition], Meta(max_length=1024)]
+    """Evenly thinned where a fast board made more than the record holds; the figures rest on all of them."""
     conditions: Conditions
     timed_s: Finite
     warm_up_s: Finite = 0.0
@@ -125,6 +126,8 @@ class Result(Struct, frozen=True, tag="result", tag_field="kind", omit_defaults=
     """Raw gaps between tokens, in the order of the repetitions."""
     itl_dropped: Count = 0
     """Gaps that were measured but not kept (over the bound, or thinned to fit the record)."""
+    repetitions_dropped: Count = 0
+    """Repetitions that were measured but whose raw times were not kept."""
     output: Text = ""
     """Text generated in the first repetition (cut to the bound)."""
     job_id: Id16 | None = None

@@ -1,0 +1,61 @@
+"""What a run is worth: valid, unstable or invalid, and why, a line a reason. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tinyprof_agent.profiling.statistics import Summary
+from tinyprof_protocol.records import ClockReport, Golden, Verdict
+
+MIN_REPETITIONS: Final = 6
+"""Fewer have no interval that covers 95 %."""
+MAX_HALF_WIDTH: Final = 0.05
+MAX_REASONS: Final = 32
+MAX_REASON_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a verdict rests on. `faults` are lines on what broke the run: a time-out, a reset, a shut gate."""
+
+    clock: ClockReport
+    golden: Golden
+    repetitions: int
+    ttft: Summary | None
+    tpot: Summary | None
+    missing_tokens: int = 0
+    faults: Sequence[str] = ()
+
+
+def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
+    """The verdict with its reasons, worst first; a valid run has none."""
+    broken = _invalidating(evidence)
+    unsure = _unsettling(evidence)
+    verdict: Verdict = "invalid" if broken else "unstable" if unsure else "valid"
+    return verdict, [line[:MAX_REASON_CHARACTERS] for line in (*broken, *unsure)][:MAX_REASONS]
+
+
+def _invalidating(evidence: Evidence) -> list[str]:
+    reasons = list(evidence.faults)
+    if evidence.golden == "differs":
+        reasons.append("the output differs from the golden one")
+    if evidence.missing_tokens:
+        reasons.append(f"{evidence.missing_tokens} tokens are missing")
+    if evidence.clock.check == "failed":
+        reasons.append(f"clock: {evidence.clock.why}")
+    if not evidence.repetitions and not reasons:
+        reasons.append("not one repetition was completed in time")
+    return reasons
+
+
+def _unsettling(evidence: Evidence) -> list[str]:
+    reasons = []
+    if evidence.repetitions < MIN_REPETITIONS:
+        reasons.append(f"{evidence.repetitions} repetitions: fewer than {MIN_REPETITIONS} give no 95% interval")
+    for name, summary in (("TTFT", evidence.ttft), ("TPOT", evidence.tpot)):
+        ratio = summary.half_width_ratio if summary else None
+        if ratio is not None and ratio > MAX_HALF_WIDTH:
+            reasons.append(f"{name} is known to {ratio:.1%} of its median only: over {MAX_HALF_WIDTH:.0%}")
+    if evidence.clock.check not in ("checked", "host", "failed"):
+        reasons.append(f"the clock is unchecked: {evidence.clock.why or 'its check was not made'}")
+    return reasons

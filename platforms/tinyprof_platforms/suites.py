@@ -1,0 +1,87 @@
+"""Suites: what a run asks for, by name. Those that ship are in `suites.toml` beside this file."""
+
+import functools
+from importlib import resources
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tinyprof_protocol.bounds import Word
+
+MAX_PROMPT_BYTES = 8 * 1024
+"""All prompts of a run together, in UTF-8: they travel in its record, which has a bound of its own."""
+MAX_TOKENS = 4096
+MAX_REPETITIONS = 1000
+MAX_TIMED_S = 600.0
+
+Prompt = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be used; the message names it and says why, in one line."""
+
+
+class Suite(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run asks for. Times in seconds; the comments in `suites.toml` say what each key means."""
+
+    prompts: Annotated[tuple[Prompt, ...], Meta(min_length=1, max_length=64)]
+    max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
+    gate: Annotated[tuple[Prompt, ...], Meta(max_length=64)] = ()
+    min_repetitions: Annotated[int, Meta(ge=1, le=MAX_REPETITIONS)] = 6
+    min_timed_s: Annotated[float, Meta(ge=0, le=MAX_TIMED_S)] = 10.0
+    max_timed_s: Annotated[float, Meta(gt=0, le=MAX_TIMED_S)] = 60.0
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_timed_s < self.min_timed_s:
+            raise ValueError(f"max_timed_s ({self.max_timed_s:g}) is below min_timed_s ({self.min_timed_s:g})")
+        if len(set(self.prompts)) != len(self.prompts):
+            raise ValueError("the same prompt stands twice among its prompts")
+        prompt_bytes = sum(len(prompt.encode()) for prompt in self.prompts)
+        if prompt_bytes > MAX_PROMPT_BYTES:
+            raise ValueError(f"its prompts have {prompt_bytes} bytes together, over {MAX_PROMPT_BYTES}")
+
+
+Suites = dict[Word, Suite]
+
+
+def parse_suites(data: bytes | str, source: str) -> Suites:
+    """The suites in a TOML file's text. `source` names it in errors. Raises SuiteError."""
+    try:
+        return msgspec.toml.decode(data, type=Suites)
+    except (msgspec.MsgspecError, ValueError) as why:
+        raise SuiteError(f"{source}: {' '.join(str(why).split())}"[:300]) from None
+
+
+@functools.cache
+def shipped_suites() -> Suites:
+    """The suites that ship with tinyprof."""
+    data = (resources.files("tinyprof_platforms") / "suites.toml").read_bytes()
+    return parse_suites(data, "suites.toml")
+
+
+def suite_named(name: str, suites: Suites) -> Suite:
+    """The suite of that name. Raises SuiteError with a line that lists the names there are."""
+    if name not in suites:
+        raise SuiteError(f"no suite is called {name!r}; there are {', '.join(sorted(suites))}")
+    return suites[name]
+
+
+def adapt(
+    suite: Suite,
+    *,
+    prompts: tuple[str, ...] = (),
+    max_tokens: int | None = None,
+    repetitions: int | None = None,
+) -> Suite:
+    """The suite with what a job asks for in its place; the gate stays. Raises SuiteError where a bound is broken."""
+    wanted = {
+        "prompts": prompts or suite.prompts,
+        "max_tokens": suite.max_tokens if max_tokens is None else max_tokens,
+        "min_repetitions": suite.min_repetitions if repetitions is None else repetitions,
+    }
+    try:
+        return msgspec.convert(msgspec.to_builtins(suite) | wanted, Suite)
+    except (msgspec.ValidationError, ValueError) as why:
+        raise SuiteError(" ".join(str(why).split())[:300]) from None
