@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 READY_TIMEOUT_S = 15.0
 MAX_PAYLOAD_BYTES = 300 * 1024
@@ -60,7 +61,7 @@ class EmbeddedBroker:
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "EmbeddedBroker":
+    def start(self) -> Self:
         """Starts it. Raises BrokerFailed."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tinyprof.embedded_broker", "--port", str(self.port)],
@@ -104,7 +105,7 @@ class EmbeddedBroker:
         if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()
 
-    def __enter__(self) -> "EmbeddedBroker":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
