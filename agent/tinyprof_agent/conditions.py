@@ -12,9 +12,7 @@ from tinyprof_protocol.records import Conditions, Readings
 
 MAX_FILE_BYTES: Final = 64 * 1024
 MAX_ZONES: Final = 64
-MAXNumber = TypeVar("Number", int, float, bool)
-
-_CPUS: Final = 1024
+MAX_CPUS: Final = 1024
 
 Number = TypeVar("Number", int, float, bool)
 
