@@ -172,10 +172,10 @@ class Engine:
         scores = queries.reshape(kv_heads, -1, width) @ keys.transpose(0, 2, 1)
         if hides is not None:
             scores.reshape(kv_heads, -1, count, end)[...] += hides
-        scores -= scores.max(axis=-1, keepdims=True)
+        scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         mixed = scores @ values
-        mixed /= scores.sum(axis=-1, keepdims=True)
+        mixed /= np.add.reduce(scores, axis=-1, keepdims=True)
         heads_together = mixed.reshape(kv_heads, -1, count, width).transpose(2, 0, 1, 3)
         return layer.attention_output(heads_together.reshape(count, -1))
 
@@ -200,13 +200,13 @@ def choose(logits: Floats) -> Chosen:
 def round_to_q8_0(rows: Floats) -> Floats:
     """What is left of `rows` in blocks of 32 int8 values, each with a float16 scale."""
     blocks = rows.reshape(-1, Q8_0_BLOCK)
-    scales = np.abs(blocks).max(axis=1, keepdims=True)
+    scales = np.maximum.reduce(np.abs(blocks), axis=1, keepdims=True)
     scales /= INT8_LARGEST
     # A block of zeros has no inverse; any finite one leaves it zeros.
     inverse = 1 / np.maximum(scales, SMALLEST)
     rounded = blocks * inverse
     np.rint(rounded, out=rounded)
-    rounded *= scales.astype(np.float16)
+    rounded *= scales.astype(np.float16).astype(np.float32)
     whole: Floats = rounded.reshape(rows.shape)
     return whole
 
