@@ -1,0 +1,247 @@
+"""The Python API: asks the collectors behind a broker about boards, history, state and the ledger, and for runs.
+
+with tinyprof.connect("mqtt://broker:1883") as fleet:
+    for board in fleet.boards().boards:
+        print(board.node, board.board, board.health)
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self, TypeVar
+
+from tinyprof.board_names import BoardRef, parse_full, resolve
+from tinyprof.metric_names import check_metric
+from tinyprof.profile_request import ask_for_run
+from tinyprof.request_channel import FleetError, RequestChannel, partitions_without_owner
+from tinyprof_protocol.broker_address import BrokerAddress
+from tinyprof_protocol.jobs import (
+    BoardsReply,
+    BoardsRequest,
+    HistoryReply,
+    HistoryRequest,
+    Job,
+    LedgerReply,
+    LedgerRequest,
+    LedgerRow,
+    ProfileReply,
+    Progress,
+    QuarantineReply,
+    QuarantineRequest,
+    RequestKind,
+    StatusReply,
+    StatusRequest,
+)
+from tinyprof_protocol.names import partition_of
+from tinyprof_protocol.presence import BoardSummary
+
+R = TypeVar("R")
+
+REPLY_WITHIN_S = 5.0
+VERIFY_WITHIN_S = 60.0
+RUN_WITHIN_S = 600.0
+PAGE = 200
+MAX_PAGES = 500
+_DAY_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBoards:
+    """Boards by node and name. `gaps`: what part of the fleet gave no answer, a line each."""
+
+    boards: list[BoardSummary]
+    gaps: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """What each collector that answered says, by its name. `gaps`: what part of the fleet gave no answer."""
+
+    collectors: dict[str, StatusReply]
+    gaps: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetLedger:
+    """Rows of all collectors. `ok` only where each collector answered and says so."""
+
+    rows: list[LedgerRow]
+    ok: bool
+    problems: list[str]
+    gaps: list[str] = field(default_factory=list)
+
+
+class Fleet:
+    """The boards behind one broker. A context manager; every method may be called from any thread.
+
+    All methods raise FleetError (BrokerUnreachable, NoCollector, CollectorSilent) where nobody can answer,
+    RequestFailed where a collector says no, and UnknownBoard (with the nearest names) for a board that is not there.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        timeout_s: float = REPLY_WITHIN_S,
+        ids: Callable[[int], bytes] = os.urandom,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._ids = ids
+        self._wall_ns = wall_ns
+        self._timeout_s = timeout_s
+        self._channel = RequestChannel(address, ids=ids)
+
+    def __enter__(self) -> Self:
+        self._channel.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnects; may be called twice."""
+        self._channel.stop()
+
+    # ---- boards
+
+    def boards(self) -> FleetBoards:
+        """Every board of every live collector."""
+        replies, gaps = self._ask_all("boards", BoardsRequest(limit=PAGE), BoardsReply)
+        boards = {(one.node, one.board): one for reply in replies.values() for one in reply.boards}
+        for collector, reply in replies.items():
+            for one in self._further_pages(collector, len(reply.boards), reply.total):
+                boards[one.node, one.board] = one
+        return FleetBoards([boards[key] for key in sorted(boards)], gaps)
+
+    def find(self, name: str) -> BoardRef:
+        """The board of that name: `board` where it is unique, or `site.agent/board`. Raises UnknownBoard."""
+        full = parse_full(name)
+        if full is not None:
+            owner = self._channel.owner_of(partition_of(full.node), full.node)
+            reply = self._channel.ask(
+                owner, "boards", BoardsRequest(node=full.node, limit=1000), BoardsReply, self._timeout_s
+            )
+            if full.board in {one.board for one in reply.boards}:
+                return full
+        return resolve(name, (BoardRef(one.node, one.board) for one in self.boards().boards))
+
+    def history(self, board: str, metric: str, since_s: float = _DAY_S, limit: int = 500) -> HistoryReply:
+        """Values of a metric over the last `since_s` seconds, oldest first, the newest `limit` of them.
+
+        Raises UnknownMetric.
+        """
+        check_metric(metric)
+        ref = self.find(board)
+        since_ns = max(0, self._wall_ns() - round(since_s * 1e9))
+        request = HistoryRequest(ref.node, ref.board, metric, since_ns, limit)
+        return self._ask_owner(ref.node, "history", request, HistoryReply)
+
+    # ---- the fleet's state
+
+    def status(self) -> FleetStatus:
+        """Collectors, agents, and boards by health."""
+        replies, gaps = self._ask_all("status", StatusRequest(), StatusReply)
+        return FleetStatus(replies, gaps)
+
+    def ledger(self, *, verify: bool = False, node: str | None = None) -> FleetLedger:
+        """Where every record is. With `verify` the stores themselves are asked, which may take a minute."""
+        timeout_s = max(self._timeout_s, VERIFY_WITHIN_S) if verify else self._timeout_s
+        replies, gaps = self._ask_all("ledger", LedgerRequest(node, verify), LedgerReply, timeout_s)
+        rows = [row for reply in replies.values() for row in reply.rows]
+        problems = [problem for reply in replies.values() for problem in reply.problems]
+        ok = bool(replies) and not gaps and all(reply.ok for reply in replies.values())
+        return FleetLedger(rows, ok, problems, gaps)
+
+    # ---- runs
+
+    def profile(
+        self,
+        board: str,
+        *,
+        suite: str = "quick",
+        prompts: Sequence[str] = (),
+        max_tokens: int | None = None,
+        repetitions: int | None = None,
+        priority: int = 0,
+        within_s: float = RUN_WITHIN_S,
+        on_update: Callable[[ProfileReply], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ProfileReply:
+        """Asks for one run and waits for its end; the reply carries the result if there is one.
+
+        `on_update` hears each state of the job; `on_progress`, from a thread of its own, what the agent says of the
+        run. An interrupt cancels the job. Raises FleetError where the run has not ended within `within_s` seconds.
+        """
+        ref = self.find(board)
+        job = Job(
+            id=self._ids(16),
+            node=ref.node,
+            board=ref.board,
+            deadline_ns=self._wall_ns() + round(within_s * 1e9),
+            suite=suite,
+            prompts=list(prompts),
+            max_tokens=max_tokens,
+            repetitions=repetitions,
+            priority=priority,
+        )
+        return ask_for_run(self._channel, job, within_s, on_update, on_progress)
+
+    # ---- quarantine
+
+    def quarantine(
+        self,
+        action: Literal["list", "show", "replay"] = "list",
+        *,
+        item: int | None = None,
+        node: str | None = None,
+        collector: str | None = None,
+        limit: int = 100,
+    ) -> dict[str, QuarantineReply]:
+        """Lists, shows or replays what could not be taken, by collector.
+
+        An item's number is its collector's own: with several collectors behind the broker, `collector` says whose.
+        """
+        live = self._channel.collectors()
+        if collector is not None and collector not in live:
+            raise FleetError(f"no live collector is called {collector!r}; live are {', '.join(sorted(live))}")
+        if item is not None and collector is None and len(live) > 1:
+            raise FleetError(f"say whose item {item} is with --collector: {', '.join(sorted(live))}")
+        request = QuarantineRequest(action, item, node, limit=limit)
+        timeout_s = VERIFY_WITHIN_S if action == "replay" else self._timeout_s
+        names = [collector] if collector is not None else sorted(live)
+        return {name: self._channel.ask(name, "quarantine", request, QuarantineReply, timeout_s) for name in names}
+
+    # ---- asking
+
+    def _further_pages(self, collector: str, offset: int, total: int) -> list[BoardSummary]:
+        boards: list[BoardSummary] = []
+        for _ in range(MAX_PAGES):
+            if offset >= total:
+                break
+            request = BoardsRequest(offset=offset, limit=PAGE)
+            page = self._channel.ask(collector, "boards", request, BoardsReply, self._timeout_s)
+            if not page.boards:
+                break
+            boards += page.boards
+            offset += len(page.boards)
+            total = page.total
+        return boards
+
+    def _ask_owner(self, node: str, kind: RequestKind, request: object, reply: type[R]) -> R:
+        owner = self._channel.owner_of(partition_of(node), node)
+        return self._channel.ask(owner, kind, request, reply, self._timeout_s)
+
+    def _ask_all(
+        self, kind: RequestKind, request: object, reply: type[R], timeout_s: float | None = None
+    ) -> tuple[dict[str, R], list[str]]:
+        live = self._channel.collectors()
+        replies, silent = self._channel.ask_each(live, kind, request, reply, timeout_s or self._timeout_s)
+        gaps = [f"collector {name} is silent" for name in silent]
+        unowned = partitions_without_owner(live)
+        if unowned:
+            listed = ", ".join(f"{partition:02d}" for partition in unowned)
+            gaps.append(f"no live collector owns partition {listed}")
+        if not replies:
+            raise FleetError(f"{'; '.join(gaps)}: look at the log of the collector")
+        return replies, gaps

@@ -1,0 +1,46 @@
+"""Options that several commands share, each declared once."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tinyprof.durations import BadDuration, parse_duration
+from tinyprof.terminal import WrongUse
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def to_seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """The callback of an option that takes a duration. Raises BadParameter."""
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except BadDuration as why:
+        raise click.BadParameter(str(why)) from None
+
+
+def broker_option(command: Command) -> Command:
+    """`--broker`, or TINYPROF_BROKER."""
+    return click.option(
+        "--broker",
+        envvar="TINYPROF_BROKER",
+        metavar="URL",
+        help="The MQTT broker: mqtt://[user:password@]host[:port], or mqtts:// for TLS.  [default: local]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for programs.")(command)
+
+
+def broker_address(option: str | None) -> Any:
+    """The broker to use, a BrokerAddress. Raises WrongUse."""
+    from tinyprof_protocol.broker_address import BadAddress, broker_from
+
+    try:
+        return broker_from(option)
+    except BadAddress as why:
+        raise WrongUse(str(why)) from None

@@ -1,0 +1,93 @@
+"""Asks a collector for one run and follows the job to its end."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+import msgspec
+
+from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, RequestChannel
+from tinyprof_protocol import topics
+from tinyprof_protocol.codec import decode
+from tinyprof_protocol.connection import Connection, Hooks, Message
+from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest, Progress
+from tinyprof_protocol.names import partition_of
+
+FIRST_ANSWER_WITHIN_S = 10.0
+ASK_AGAIN_S = 5.0
+GRACE_S = 5.0
+"""How much longer than the job's deadline its collector is waited for: it tells how the job ended."""
+CANCEL_EXPIRY_S = 30.0
+_POLL_S = 0.25
+
+
+def ask_for_run(
+    channel: RequestChannel,
+    job: Job,
+    within_s: float,
+    on_update: Callable[[ProfileReply], None] | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> ProfileReply:
+    """The final reply on a job. An interrupt cancels the job. Raises FleetError and RequestFailed."""
+    with ExitStack() as stack:
+        if on_progress is not None:
+            stack.callback(_follow(channel, job, on_progress).stop, timeout_s=1.0)
+        try:
+            return _until_final(channel, job, within_s, on_update)
+        except KeyboardInterrupt:
+            _cancel(channel, job)
+            raise
+
+
+def _until_final(
+    channel: RequestChannel, job: Job, within_s: float, on_update: Callable[[ProfileReply], None] | None
+) -> ProfileReply:
+    """Sends the request again now and then: it is the same job, and a collector that restarted knows of no client."""
+    started = time.monotonic()
+    seen: ProfileReply | None = None
+    with channel.exchange() as exchange:
+        sent_at, connections = -ASK_AGAIN_S, -1
+        while time.monotonic() - started < within_s + GRACE_S:
+            now = time.monotonic() - started
+            if now - sent_at >= ASK_AGAIN_S or channel.connections != connections:
+                sent_at, connections = now, channel.connections
+                owner = channel.owner_of(partition_of(job.node), job.node)
+                with suppress(BrokerUnreachable):
+                    channel.send(exchange, owner, "profile", ProfileRequest(job), ASK_AGAIN_S)
+            reply = exchange.next_reply(ProfileReply, _POLL_S)
+            if reply is None and seen is None and now > FIRST_ANSWER_WITHIN_S:
+                raise CollectorSilent(f"the collector of {job.node} did not answer within {FIRST_ANSWER_WITHIN_S:g} s")
+            if reply is None or reply.job_id != job.id:
+                continue
+            if on_update is not None and (seen is None or seen.state != reply.state):
+                on_update(reply)
+            seen = reply
+            if reply.final:
+                return reply
+    raise FleetError(f"the run on {job.node}/{job.board} had not ended after {within_s:g} s; ask for it with more time")
+
+
+def _cancel(channel: RequestChannel, job: Job) -> None:
+    with suppress(FleetError), channel.exchange() as exchange:
+        owner = channel.owner_of(partition_of(job.node), job.node)
+        request = ProfileRequest(msgspec.structs.replace(job, cancel=True))
+        channel.send(exchange, owner, "profile", request, CANCEL_EXPIRY_S)
+        exchange.next_reply(ProfileReply, 1.0)
+
+
+def _follow(channel: RequestChannel, job: Job, on_progress: Callable[[Progress], None]) -> Connection:
+    """A connection of its own that hears the progress of one agent, not of the whole fleet."""
+
+    def on_message(message: Message) -> None:
+        progress = decode(message.payload, Progress)
+        if progress.node == job.node and progress.board == job.board and progress.job_id in (None, job.id):
+            on_progress(progress)
+
+    connection = Connection(
+        channel.address,
+        f"progress-{job.id.hex()[:16]}",
+        Hooks(on_message=on_message),
+        subscriptions=[(topics.agent_topic(job.node, "progress"), 0)],
+    )
+    connection.start()
+    return connection
