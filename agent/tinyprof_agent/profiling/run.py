@@ -39,6 +39,7 @@ MAX_OUTPUT_CHARACTERS: Final = 4096
 class RunPlan:
     """What to run, and for whom."""
 
+    run_id: bytes
     board: str
     suite_name: str
     suite: Suite
@@ -64,7 +65,6 @@ class Surroundings:
     """
 
     clock_ns: Callable[[], int]
-    new_run_id: Callable[[], bytes]
     cases: GoldenCases
     read_host: Callable[[], HostState] | None = None
     on_step: Callable[[Step], None] = lambda _: None
@@ -222,7 +222,7 @@ class _Run:
         )
         return fit(
             Result(
-                run_id=self.around.new_run_id(),
+                run_id=self.plan.run_id,
                 board=self.plan.board,
                 build=self.info.build,
                 suite=self.plan.suite_name,

@@ -1,0 +1,337 @@
+"""One board's life: a thread that opens it, runs its schedule and its jobs one at a time, and samples in between."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from tinyprof_agent.board_session import BoardSession
+from tinyprof_agent.boards import BoardConfig
+from tinyprof_agent.conditions import readings
+from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver
+from tinyprof_agent.job_queue import JobQueue, QueuedJob
+from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
+from tinyprof_agent.schedule import Timetable, timetable
+from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
+from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
+from tinyprof_protocol.jobs import Job, Progress
+from tinyprof_protocol.presence import BoardPresence, BoardState
+from tinyprof_protocol.records import Body, Build, Result, Sample
+
+LOCK_WAIT_S: Final = 0.2
+"""How often a board that waits for the shared processor looks whether it should stop."""
+
+Task = Literal["open", "job", "run", "sample", "wait"]
+_log = logging.getLogger(__name__)
+
+__all__ = ["BoardWorker", "JobState", "OnJob", "Recorder", "WorkerSurroundings", "next_task", "shipped_cases"]
+
+
+def next_task(*, connected: bool, may_try: bool, job_waits: bool, run_due: bool, sample_due: bool) -> Task:
+    """What a board's worker does now: open the board first, then jobs, then its schedule, then samples."""
+    if not may_try:
+        return "wait"
+    if not connected:
+        return "open"
+    if job_waits:
+        return "job"
+    if run_due:
+        return "run"
+    return "sample" if sample_due else "wait"
+
+
+class BoardWorker:
+    """A board with its thread. `submit`, `cancel`, `presence` and `stop` may be called from any thread."""
+
+    def __init__(
+        self,
+        config: BoardConfig,
+        driver: Driver,
+        suites: Suites,
+        measuring_lock: threading.Lock,
+        around: WorkerSurroundings,
+    ) -> None:
+        """Raises SuiteError where the board's configuration names a suite that there is not."""
+        self._suite = suite_named(config.suite, suites)
+        self._config, self._suites, self._around = config, suites, around
+        self._driver = driver
+        self._measuring_lock = measuring_lock
+        self._session = BoardSession(
+            config.name,
+            driver,
+            needs_run=config.every_s > 0,
+            clock_ns=around.clock_ns,
+            rng=around.rng,
+            policy=around.breaker,
+        )
+        self._last_build: Build | None = None
+        self._wake = threading.Condition()
+        self._submitting = threading.Lock()
+        self._jobs = JobQueue()
+        self._current: QueuedJob | None = None
+        self._cancelled = threading.Event()
+        self._stopping = False
+        self._running = False
+        now_s = around.clock_ns() / 1e9
+        self._runs = timetable(config.every_s, now_s, around.rng)
+        self._samples = timetable(config.sample_every_s, now_s, around.rng)
+        self._thread = threading.Thread(target=self._live, name=f"board-{config.name}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread, unless the board is disabled."""
+        if self._config.enabled:
+            self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Ends a run between tokens, lets go of the board, ends the thread; False if that takes over `timeout` s.
+
+        A job that was running is reported `interrupted`; those that wait are left to their owner.
+        """
+        with self._wake:
+            self._stopping = True
+            self._cancelled.set()
+            self._wake.notify_all()
+        if self._thread.ident is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def submit(self, job: Job, attempt: int = 1) -> None:
+        """Takes a job in, or refuses it; `on_job` is told which. A job that is held already changes nothing."""
+        with self._submitting:
+            with self._wake:
+                if job.id in self._jobs or (self._current and self._current.job.id == job.id):
+                    return
+                full = self._jobs.is_full()
+            why = self._refusal(job, full=full)
+            self._tell("accepted" if why is None else "refused", job, why or "")
+            if why is None:
+                with self._wake:
+                    self._jobs.put(QueuedJob(job, attempt))
+                    self._wake.notify_all()
+
+    def cancel(self, job_id: bytes) -> bool:
+        """Cancels a job that waits or runs; False if it is not here."""
+        with self._wake:
+            queued = self._jobs.remove(job_id)
+            running = self._current is not None and self._current.job.id == job_id
+            if running:
+                self._cancelled.set()
+        if queued is not None:
+            self._tell("cancelled", queued.job, "cancelled before it began")
+        return running or queued is not None
+
+    def presence(self) -> BoardPresence:
+        """The board as it is now."""
+        build, circuit = self._last_build, self._session.circuit
+        intervals = [s for s in (self._config.every_s, self._config.sample_every_s) if s > 0]
+        return BoardPresence(
+            board=self._config.name,
+            driver=self._config.driver,
+            state=self._state(),
+            platform=build.platform if build else "",
+            model=build.model if build else "",
+            interval_s=min(intervals, default=0.0),
+            failures=circuit.failures,
+            message=self._session.message,
+        )
+
+    def _state(self) -> BoardState:
+        circuit = self._session.circuit
+        if not self._config.enabled:
+            return "disabled"
+        if self._running:
+            return "running"
+        if circuit.failures:
+            return "open" if circuit.open else "retrying"
+        return "idle" if self._session.connected else "starting"
+
+    def _refusal(self, job: Job, *, full: bool) -> str | None:
+        if not self._config.enabled:
+            return f"board {self._config.name} is disabled"
+        if full:
+            return f"{len(self._jobs)} jobs wait for board {self._config.name} already"
+        try:
+            self._plan(QueuedJob(job), run_id=bytes(16))
+        except SuiteError as why:
+            return str(why)
+        return None
+
+    def _live(self) -> None:
+        try:
+            while (task := self._await_task()) is not None:
+                self._do(task)
+        finally:
+            self._session.close()
+
+    def _await_task(self) -> Task | None:
+        """The next thing to do, once there is one; None to stop."""
+        with self._wake:
+            while not self._stopping:
+                now_s = self._around.clock_ns() / 1e9
+                task = next_task(
+                    connected=self._session.connected,
+                    may_try=self._session.may_try(),
+                    job_waits=len(self._jobs) > 0,
+                    run_due=self._runs.is_due(now_s),
+                    sample_due=self._samples.is_due(now_s),
+                )
+                if task != "wait":
+                    self._cancelled = threading.Event()
+                    self._current = self._jobs.take() if task == "job" else None
+                    return task
+                self._wake.wait(self._wait_s(now_s))
+        return None
+
+    def _wait_s(self, now_s: float) -> float | None:
+        """Seconds until something falls due; None: nothing will by itself."""
+        if self._session.may_try():
+            due_s = min(self._runs.due_s, self._samples.due_s)
+        else:
+            due_s = self._session.circuit.next_try_s
+        return None if due_s == float("inf") else max(0.0, min(due_s - now_s, threading.TIMEOUT_MAX))
+
+    def _do(self, task: Task) -> None:
+        try:
+            if task == "sample":
+                self._take_sample()
+            elif task == "open":
+                self._with_processor(self._open)
+            else:
+                self._with_processor(self._measure)
+        except Exception as why:  # noqa: BLE001 - whatever a driver does, its board's thread lives on
+            _log.exception("board %s: %s failed", self._config.name, task)
+            self._session.failed("run" if task in ("job", "run") else "open", _as_fault(why))
+            self._end_job("interrupted", f"the agent failed: {type(why).__name__}")
+        self._record(self._session.take_events())
+
+    def _with_processor(self, action: Callable[[], None]) -> None:
+        """Does something while no other board measures on the same processor."""
+        while not self._measuring_lock.acquire(timeout=LOCK_WAIT_S):
+            if self._cancelled.is_set():
+                self._end_cancelled()
+                return
+        try:
+            action()
+        finally:
+            self._measuring_lock.release()
+
+    def _open(self) -> None:
+        self._session.open()
+        if self._session.info is not None:
+            self._last_build = self._session.info.build
+            if self._session.circuit.failures:  # only a run shows whether the board is well: let it be now
+                self._runs = Timetable(self._runs.every_s, self._around.clock_ns() / 1e9)
+
+    def _measure(self) -> None:
+        current, info = self._current, self._session.info
+        assert info is not None
+        if current is not None and self._around.is_expired(current.job):
+            self._end_job("cancelled", "its deadline passed before it began")
+            return
+        plan = self._plan(current, self._around.new_run_id())
+        self._running = True
+        try:
+            if current is not None:
+                self._tell("started", current.job)
+            outcome = run(self._driver, info, plan, self._run_surroundings(info, plan), self._cancelled)
+        except Cancelled:
+            self._end_cancelled()
+            return
+        finally:
+            self._running = False
+            if current is None:
+                self._runs = self._runs.after(self._around.clock_ns() / 1e9)
+        if outcome.failure is None:
+            self._session.succeeded()
+        else:
+            self._session.failed("run", outcome.failure, plan.run_id)
+        self._hand_over(outcome.result)
+
+    def _hand_over(self, result: Result) -> None:
+        if self._current is None:
+            self._record([result, *self._session.take_events()])
+        else:
+            self._end_job("finished", result.verdict, result)
+        self._progress(Step("done"), result.job_id, result.run_id)
+
+    def _end_cancelled(self) -> None:
+        if self._stopping:
+            self._end_job("interrupted", "the agent stops")
+        else:
+            self._end_job("cancelled", "cancelled while it ran")
+
+    def _end_job(self, state: JobState, message: str, result: Result | None = None) -> None:
+        with self._wake:
+            current, self._current = self._current, None
+        if current is not None:
+            self._tell(state, current.job, message, result)
+
+    def _tell(self, state: JobState, job: Job, message: str = "", result: Result | None = None) -> None:
+        try:
+            self._around.on_job(state, job, message, result)
+        except Exception:  # noqa: BLE001 - what the owner cannot take is no fault of the board's
+            _log.exception("board %s: job %s: %s could not be told", self._config.name, job.id.hex(), state)
+
+    def _plan(self, queued: QueuedJob | None, run_id: bytes) -> RunPlan:
+        if queued is None:
+            return RunPlan(run_id, self._config.name, self._config.suite, self._suite)
+        job = queued.job
+        suite = adapt(
+            suite_named(job.suite, self._suites),
+            prompts=tuple(job.prompts),
+            max_tokens=job.max_tokens,
+            repetitions=job.repetitions,
+        )
+        return RunPlan(run_id, self._config.name, job.suite, suite, job.id, queued.attempt)
+
+    def _run_surroundings(self, info: BoardInfo, plan: RunPlan) -> Surroundings:
+        return Surroundings(
+            clock_ns=self._around.clock_ns,
+            cases=self._around.cases_of(info.build),
+            read_host=self._around.read_host if _is_this_machine(info) else None,
+            on_step=lambda step: self._progress(step, plan.job_id, plan.run_id),
+        )
+
+    def _progress(self, step: Step, job_id: bytes | None, run_id: bytes) -> None:
+        self._around.on_progress(
+            Progress(
+                node=self._around.node,
+                board=self._config.name,
+                stage=step.stage,
+                job_id=job_id,
+                run_id=run_id,
+                repetition=step.repetition,
+                repetitions=step.repetitions,
+                text=step.text,
+            )
+        )
+
+    def _take_sample(self) -> None:
+        info = self._session.info
+        assert info is not None
+        self._samples = self._samples.after(self._around.clock_ns() / 1e9)
+        values = readings(self._around.read_host()) if _is_this_machine(info) else {}
+        if not info.host_clock:
+            trip = self._session.round_trip()
+            if trip is None:
+                return
+            values["round_trip_us"] = (trip.received_ns - trip.sent_ns) / 1e3
+        if values:
+            self._record([Sample(values, board=self._config.name)])
+
+    def _record(self, bodies: Sequence[Body]) -> None:
+        if not bodies:
+            return
+        try:
+            self._around.recorder.record(bodies)
+        except Exception:  # noqa: BLE001 - a full disk is counted by the spool; the board's thread lives on
+            _log.exception("board %s: %d records could not be spooled", self._config.name, len(bodies))
+
+
+def _is_this_machine(info: BoardInfo) -> bool:
+    return info.host_clock or info.build.platform == "host"
+
+
+def _as_fault(why: Exception) -> BoardError:
+    return BoardError("fault", f"{type(why).__name__}: {why}"[:300])
