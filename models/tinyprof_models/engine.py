@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from tinyprof_models.golden import Activations, KvCache
 from tinyprof_models.model_file import Floats, LlamaModel, Matrix
-from tinyprof_models.tokenizer import Tokenizer
 
 PROMPT_BLOCK = 64
 """Prompt tokens that go through the layers together; bounds the memory of attention over a long prompt."""
@@ -75,7 +74,7 @@ class Engine:
         quantized = any(m.quantized for layer in model.layers for m in (layer.qkv, layer.gate_up, layer.down))
         int8 = activations == "int8" and (quantized or model.output.quantized)
         self.activations: Activations = "int8" if int8 else "float32"
-        self.tokenizer = Tokenizer(model.vocabulary)
+        self.tokenizer = model.tokenizer
         self.context = model.context
         self._embedding = model.embedding
         self._epsilon = model.norm_epsilon
@@ -200,15 +199,14 @@ def choose(logits: Floats) -> Chosen:
 def round_to_q8_0(rows: Floats) -> Floats:
     """What is left of `rows` in blocks of 32 int8 values, each with a float16 scale."""
     blocks = rows.reshape(-1, Q8_0_BLOCK)
-    scales = np.maximum.reduce(np.abs(blocks), axis=1, keepdims=True)
+    scales: Floats = np.maximum.reduce(np.abs(blocks), axis=1, keepdims=True)
     scales /= INT8_LARGEST
     # A block of zeros has no inverse; any finite one leaves it zeros.
-    inverse = 1 / np.maximum(scales, SMALLEST)
-    rounded = blocks * inverse
+    inverse: Floats = 1 / np.maximum(scales, SMALLEST)
+    rounded: Floats = blocks * inverse
     np.rint(rounded, out=rounded)
     rounded *= scales.astype(np.float16).astype(np.float32)
-    whole: Floats = rounded.reshape(rows.shape)
-    return whole
+    return rounded.reshape(rows.shape)
 
 
 def _rotation(model: LlamaModel) -> NDArray[np.complex64]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -20,11 +21,16 @@ LEAD_DECIMALS = 4
 
 
 def make_case(engine: Engine, prompt: str, max_tokens: int) -> Case:
-    """The greedy continuation of one prompt. Raises `ContextFullError` for a prompt that does not fit."""
+    """The greedy continuation of one prompt.
+
+    Raises `ContextFullError` for a prompt that does not fit, `ModelError` where the arithmetic overflows.
+    """
     prompt_tokens = engine.tokenizer.encode(prompt)
     chosen = list(engine.greedy(prompt_tokens, max_tokens))
     if not chosen:
         raise ContextFullError(f"{prompt[:40]!r} leaves no room in the context of {engine.context} tokens")
+    if not all(math.isfinite(one.lead) for one in chosen):
+        raise ModelError("model_corrupt", f"the model's logits after {prompt[:40]!r} are not finite numbers")
     tokens = tuple(one.token for one in chosen)
     leads = tuple(round(one.lead, LEAD_DECIMALS) for one in chosen)
     return Case(prompt, tuple(prompt_tokens), tokens, leads, engine.tokenizer.decode(tokens), min(leads))

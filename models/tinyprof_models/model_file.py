@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyprof_models.tokenizer import Vocabulary
+from tinyprof_models.tokenizer import Tokenizer, Vocabulary
 
 Floats = NDArray[np.float32]
 ModelErrorCode = Literal["model_missing", "model_corrupt", "model_unsupported", "model_too_large"]
@@ -62,7 +62,7 @@ class LlamaModel:
     sha256: str
     file_bytes: int
     quantisation: str
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     context: int
     width: int
     hidden: int
@@ -119,7 +119,7 @@ class _ModelReader:
             sha256=hashlib.sha256(data).hexdigest(),
             file_bytes=int(data.nbytes),
             quantisation=self._quantisation(),
-            vocabulary=vocabulary,
+            tokenizer=Tokenizer(vocabulary),
             context=min(self._positive("llama.context_length"), MAX_CONTEXT),
             width=width,
             hidden=hidden,

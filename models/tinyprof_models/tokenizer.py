@@ -28,9 +28,10 @@ class Vocabulary:
 
 
 class Tokenizer:
-    """Turns text into token ids and back."""
+    """Turns text into token ids and back. Raises `ValueError` for a byte piece that names no byte."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
         self.bos = vocabulary.bos
         self.eos = vocabulary.eos
         self._unknown = vocabulary.unknown

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tinyprof_models.catalogue import shipped_model
 from tinyprof_models.engine_messages import (
     MAX_FRAME_BYTES,

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from tinyprof_models.catalogue import shipped_model, shipped_models
 from tinyprof_models.engine import ContextFullError, Engine, choose, round_to_q8_0
 from tinyprof_models.golden import Activations, Golden, GoldenError, Output, parse_golden, read_golden, shipped_golden
-from tinyprof_models.make_golden import golden_text, main
+from tinyprof_models.make_golden import golden_text, main, make_golden
 from tinyprof_models.model_file import LlamaModel, ModelError, read_model
 
 NAMES = ("stories260k-f32", "stories260k-q8_0", "stories260k-q4_0")
@@ -161,6 +162,15 @@ def test_make_golden_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "golden.json").exists()
 
 
+def test_model_whose_arithmetic_overflows_has_no_golden_output(tmp_path: Path) -> None:
+    data = shipped_model("stories260k-f32").path.read_bytes()
+    path = tmp_path / "overflows.gguf"
+    # The tensors are last in the file, so these bytes are the last weights of a matrix: each about 3e38.
+    path.write_bytes(data[:-40_000] + b"\xff\xff\x7f\x7f" * 10_000)
+    with np.errstate(all="ignore"), pytest.raises(ModelError, match="not finite"):
+        make_golden(path)
+
+
 def test_golden_text_is_read_back_the_same() -> None:
     golden = shipped_golden()
     assert parse_golden(golden_text(golden.models).encode()) == golden
@@ -217,6 +227,8 @@ def _corrupted(data: bytes, how: str) -> bytes:
             return data[:16] + (1_000_000).to_bytes(8, "little") + data[24:]
         case "other architecture":
             return data.replace(b"llama", b"mamba", 1)
+        case "a byte piece that is none":
+            return data.replace(b"<0x41>", b"<0xZZ>", 1)
         case _:
             start = data.index(b"blk.0.attn_q.weight")
             return data[:start] + b"blk.0.attn_x" + data[start + 12 :]
@@ -231,6 +243,7 @@ def _corrupted(data: bytes, how: str) -> bytes:
         ("cut in the tensors", "model_corrupt"),
         ("a million fields", "model_corrupt"),
         ("other architecture", "model_unsupported"),
+        ("a byte piece that is none", "model_corrupt"),
         ("a tensor of another name", "model_corrupt"),
     ],
 )

@@ -5,12 +5,13 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tinyprof_models.catalogue import shipped_model
 from tinyprof_models.model_file import read_model
 from tinyprof_models.tokenizer import SPACE, Tokenizer, Vocabulary
 
-VOCABULARY = read_model(shipped_model("stories260k-q4_0").path).vocabulary
-TOKENIZER = Tokenizer(VOCABULARY)
+TOKENIZER = read_model(shipped_model("stories260k-q4_0").path).tokenizer
+VOCABULARY = TOKENIZER.vocabulary
 IDS = {piece: token for token, piece in enumerate(VOCABULARY.pieces)}
 
 # The mark for a space cannot be told from a space, and lone surrogates are no text.

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tinyprof_models import engine_messages
 from tinyprof_models.engine_messages import (
     MAX_FRAME_BYTES,
