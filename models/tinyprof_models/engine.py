@@ -202,7 +202,7 @@ def round_to_q8_0(rows: Floats) -> Floats:
     scales: Floats = np.maximum.reduce(np.abs(blocks), axis=1, keepdims=True)
     scales /= INT8_LARGEST
     # A block of zeros has no inverse; any finite one leaves it zeros.
-    inverse: Floats = 1 / np.maximum(scales, SMALLEST)
+    inverse: Floats = np.reciprocal(np.maximum(scales, SMALLEST))
     rounded: Floats = blocks * inverse
     np.rint(rounded, out=rounded)
     rounded *= scales.astype(np.float16).astype(np.float32)
