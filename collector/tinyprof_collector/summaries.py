@@ -1,0 +1,217 @@
+"""Summaries of boards: what a row of the fleet's table shows, made of stored records, presence and health.
+
+A summary is published when it changed, at most once a second for each board, and all anew on each connect.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from tinyprof_collector.config import HealthConfig
+from tinyprof_collector.health import BoardFacts, board_health
+from tinyprof_collector.presence import Presence
+from tinyprof_protocol.bounds import MAX_COUNT
+from tinyprof_protocol.presence import SPARK_POINTS, BoardSummary
+from tinyprof_protocol.records import Record, Result, Sample
+
+MIN_INTERVAL_S = 1.0
+MAX_BOARDS = 20_000
+BoardKey = tuple[str, str]
+"""Node and board."""
+
+
+@dataclass(slots=True)
+class BoardHistory:
+    """What the stored records of a board say, kept small: the newest result, the newest sample, counts."""
+
+    result: Result | None = None
+    result_ns: int | None = None
+    sample: Sample | None = None
+    sample_ns: int | None = None
+    last_seen_ns: int | None = None
+    """The collector's time at which its last record was stored, or (after a restart) that record's own time."""
+    newest: list[tuple[int, str, float | None]] = field(default_factory=list)
+    """Time, verdict and decode_tps of the newest runs, oldest first."""
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record, seen_ns: int) -> None:
+        """Takes a stored record; records may come in any order, the newest by their own time are kept."""
+        body = record.body
+        if isinstance(body, Result):
+            self._add_result(record.time_ns, body)
+        elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
+            self.sample, self.sample_ns = body, record.time_ns
+        self.last_seen_ns = max(self.last_seen_ns or seen_ns, seen_ns)
+
+    def _add_result(self, time_ns: int, result: Result) -> None:
+        self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+        if self.result_ns is None or time_ns >= self.result_ns:
+            self.result, self.result_ns = result, time_ns
+        decode = result.figures.get("decode_tps")
+        insort(self.newest, (time_ns, result.verdict, decode.value if decode else None), key=lambda run: run[0])
+        del self.newest[:-SPARK_POINTS]
+
+    def invalid_streak(self) -> int:
+        """How many of the newest runs in a row are invalid."""
+        streak = 0
+        for _, verdict, _ in reversed(self.newest):
+            if verdict != "invalid":
+                break
+            streak += 1
+        return streak
+
+
+@dataclass(slots=True)
+class _Shown:
+    summary: BoardSummary
+    published_s: float
+
+
+@dataclass(slots=True)
+class Summaries:
+    """The histories of all boards, and which summaries are due. Times are arguments; nothing is published here."""
+
+    rules: HealthConfig
+    boards: dict[BoardKey, BoardHistory] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    """boards_over_bound: boards that there was no room for."""
+    _touched: set[BoardKey] = field(default_factory=set)
+    _shown: dict[BoardKey, _Shown] = field(default_factory=dict)
+
+    def stored(self, node: str, record: Record, seen_ns: int) -> None:
+        """Takes a record that the stores have. Records of the agent's own host have no board and no summary."""
+        if record.body.board is None:
+            return
+        history = self._history((node, record.body.board))
+        if history is not None:
+            history.add(record, seen_ns)
+
+    def restore(self, key: BoardKey, history: BoardHistory) -> None:
+        """Takes a board's history as the store had it at the start."""
+        if self._history(key) is not None:
+            self.boards[key] = history
+
+    def touch(self, keys: Iterable[BoardKey]) -> None:
+        """Boards whose presence or health may have changed."""
+        for key in keys:
+            self._history(key)
+
+    def touch_all(self) -> None:
+        """For changes that come with time alone: silence."""
+        self._touched.update(self.boards)
+
+    def forget_published(self) -> None:
+        """On each connect: a broker that restarted remembers nothing, so all are due anew."""
+        self._shown.clear()
+        self._touched.update(self.boards)
+
+    def due(self, presence: Presence, now_ns: int, now_s: float) -> list[BoardSummary]:
+        """Summaries to publish now: changed since they were last published, and not within the last second.
+
+        `now_s` is a monotonic clock. What is changed but too soon stays due for the next call.
+        """
+        due = []
+        later = set()
+        for key in self._touched:
+            shown = self._shown.get(key)
+            if shown is not None and now_s - shown.published_s < MIN_INTERVAL_S:
+                later.add(key)
+                continue
+            summary = self.summary(key, presence, now_ns)
+            if shown is not None and replace(summary, time_ns=shown.summary.time_ns) == shown.summary:
+                continue
+            self._shown[key] = _Shown(summary, now_s)
+            due.append(summary)
+        self._touched = later
+        return due
+
+    def unpublished(self, summary: BoardSummary) -> None:
+        """Tells that a summary could not be handed to the broker: it is due again."""
+        key = (summary.node, summary.board)
+        self._shown.pop(key, None)
+        self._touched.add(key)
+
+    def summary(self, key: BoardKey, presence: Presence, now_ns: int) -> BoardSummary:
+        """A board as it is now."""
+        node, name = key
+        history = self.boards.get(key) or BoardHistory()
+        agent = presence.agents.get(node)
+        listed = presence.board(node, name)
+        result = history.result
+        assessment = board_health(
+            BoardFacts(
+                agent=None if agent is None else agent.liveness(now_ns, self.rules.stale_intervals),
+                presence=listed,
+                since_ns=0 if agent is None else agent.board_since_ns.get(name, 0),
+                last_seen_ns=history.last_seen_ns,
+                verdict=None if result is None else result.verdict,
+                verdict_reasons=() if result is None else result.reasons,
+                invalid_streak=history.invalid_streak(),
+            ),
+            now_ns,
+            self.rules,
+        )
+        summary = BoardSummary(
+            node=node,
+            board=name,
+            health=assessment.health,
+            reasons=list(assessment.reasons),
+            time_ns=now_ns,
+            last_result_ns=history.result_ns,
+            last_seen_ns=history.last_seen_ns,
+            readings={} if history.sample is None else history.sample.readings,
+            spark=[value for _, _, value in history.newest if value is not None],
+            results=min(sum(history.verdicts.values()), MAX_COUNT),
+            valid=history.verdicts.get("valid", 0),
+            unstable=history.verdicts.get("unstable", 0),
+            invalid=history.verdicts.get("invalid", 0),
+        )
+        if result is not None:
+            summary = _with_result(summary, result)
+        if listed is not None:
+            summary = replace(
+                summary,
+                driver=listed.driver,
+                platform=summary.platform or listed.platform,
+                model=summary.model or listed.model,
+                state=listed.state,
+                interval_s=listed.interval_s,
+            )
+        return summary
+
+    def _history(self, key: BoardKey) -> BoardHistory | None:
+        """The board's history, and it is looked at again; None where there is no room for one more board."""
+        history = self.boards.get(key)
+        if history is None:
+            if len(self.boards) >= MAX_BOARDS:
+                self.counts["boards_over_bound"] = self.counts.get("boards_over_bound", 0) + 1
+                return None
+            history = self.boards[key] = BoardHistory()
+        self._touched.add(key)
+        return history
+
+
+def _with_result(summary: BoardSummary, result: Result) -> BoardSummary:
+    build = result.build
+    return replace(
+        summary,
+        platform=build.platform,
+        stands_for=build.stands_for,
+        emulated=build.emulated,
+        model=build.model,
+        quantisation=build.quantisation,
+        engine=build.engine,
+        verdict=result.verdict,
+        golden=result.golden,
+        figures=result.figures,
+    )
+
+
+def page(
+    keys: Iterable[BoardKey], node: str | None, offset: int, limit: int, make: Callable[[BoardKey], BoardSummary]
+) -> tuple[list[BoardSummary], int]:
+    """A page of summaries by node and board, and how many there are in all."""
+    wanted = sorted(key for key in keys if node is None or key[0] == node)
+    return [make(key) for key in wanted[offset : offset + limit]], len(wanted)
