@@ -1,0 +1,40 @@
+"""`tinyprof agent run`: the agent as a service."""
+
+import os
+from pathlib import Path
+
+import click
+
+from tinyprof.terminal import WrongUse, set_up_logging
+
+
+@click.group("agent")
+def command() -> None:
+    """The agent, as a service.
+
+    It runs profiling jobs on the boards next to it.
+    """
+
+
+@command.command("run")
+@click.option("--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration, TOML.")
+@click.option("--broker", metavar="URL", help="Goes before the configuration and TINYPROF_BROKER.")
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
+@click.pass_context
+def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Path | None) -> int:
+    """Runs an agent until it is told to stop (SIGTERM or Ctrl-C)."""
+    set_up_logging(ctx.obj or 0, service=True)
+    from tinyprof_agent.config import BadConfig, load
+
+    environment = dict(os.environ)
+    if broker is not None:
+        environment["TINYPROF_BROKER"] = broker
+    if state_dir is not None:
+        environment["TINYPROF_STATE_DIR"] = str(state_dir)
+    try:
+        config = load(path, environment)
+    except BadConfig as why:
+        raise WrongUse(str(why)) from None
+    from tinyprof_agent.service import run
+
+    return run(config) or 0

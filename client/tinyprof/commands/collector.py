@@ -1,0 +1,44 @@
+"""`tinyprof collector run`: the collector as a service."""
+
+import os
+from pathlib import Path
+
+import click
+
+from tinyprof.terminal import CheckFailed, WrongUse, set_up_logging
+
+
+@click.group("collector")
+def command() -> None:
+    """The collector, as a service.
+
+    It takes the agents' records to the stores and answers clients.
+    """
+
+
+@command.command("run")
+@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration, TOML.  [default: none]")
+@click.option("--broker", metavar="URL", help="Goes before the configuration and TINYPROF_BROKER.")
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
+@click.pass_context
+def run_collector(ctx: click.Context, path: Path | None, broker: str | None, state_dir: Path | None) -> int:
+    """Runs a collector until it is told to stop (SIGTERM or Ctrl-C)."""
+    set_up_logging(ctx.obj or 0, service=True)
+    from tinyprof_collector.config import BadConfig, load
+
+    environment = dict(os.environ)
+    if broker is not None:
+        environment["TINYPROF_BROKER"] = broker
+    if state_dir is not None:
+        environment["TINYPROF_STATE_DIR"] = str(state_dir)
+    try:
+        config = load(path, environment)
+    except BadConfig as why:
+        raise WrongUse(str(why)) from None
+    try:
+        from tinyprof_collector.service import run
+    except ModuleNotFoundError as why:
+        if (why.name or "").startswith("tinyprof"):
+            raise
+        raise CheckFailed(f"the collector needs the package {why.name}: pip install 'tinyprof[collector]'") from None
+    return run(config) or 0

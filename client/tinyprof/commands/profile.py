@@ -1,0 +1,115 @@
+"""`tinyprof profile`: one run, on a board of the fleet or on one of this machine without any broker."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinyprof.options import broker_address, broker_option, json_option, to_seconds
+from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json, one_line
+
+if TYPE_CHECKING:
+    from tinyprof_agent.boards import BoardConfig
+    from tinyprof_platforms.suites import Suite
+    from tinyprof_protocol.records import Result
+
+
+@click.command("profile")
+@click.argument("board", required=False)
+@click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
+@click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
+@click.option("--baud", default=115_200, show_default=True, help="With --port: the speed of the line.")
+@click.option(
+    "--activations",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="With --model: how the engine keeps activations.",
+)
+@click.option("--suite", default="quick", show_default=True, help="What the run asks for.")
+@click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Instead of the suite's; may be repeated.")
+@click.option("--tokens", type=click.IntRange(1, 4096), help="Tokens generated for each prompt.")
+@click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions at least.")
+@click.option("--priority", type=click.IntRange(-100, 100), default=0, help="In the fleet: before other jobs.")
+@click.option("--timeout", "within_s", default="10m", show_default=True, callback=to_seconds,
+              help="In the fleet: when the run must have ended.")  # fmt: skip
+@broker_option
+@json_option
+def command(board: str | None, port: str | None, model: str | None, **options: Any) -> int:
+    """Profiles one board.
+
+    BOARD of the fleet, or with --port or --model one on this machine, without any broker.
+    Exit 1 when the run is invalid or has no result.
+    """
+    if sum(target is not None for target in (board, port, model)) != 1:
+        raise click.UsageError("name one BOARD of the fleet, or give --port or --model for one on this machine")
+    if board is not None:
+        return _in_fleet(board, options)
+    return _here(port, model, options)
+
+
+def _here(port: str | None, model: str | None, options: dict[str, Any]) -> int:
+    from tinyprof.local_profile import host_board, profile_here, serial_board
+    from tinyprof_agent.boards import BadBoard
+
+    suite = _suite(options)
+    board: BoardConfig = (
+        serial_board(port, options["baud"]) if port is not None else host_board(str(model), options["activations"])
+    )
+    with ProgressLine() as line:
+        try:
+            outcome = profile_here(
+                board,
+                options["suite"],
+                suite,
+                lambda step: line.show(_step(step.stage, step.repetition, step.repetitions, step.text)),
+            )
+        except BadBoard as why:
+            raise WrongUse(str(why)) from None
+    return _print(board.name, "finished", "", outcome.result, options["as_json"])
+
+
+def _suite(options: dict[str, Any]) -> "Suite":
+    from tinyprof_platforms.suites import SuiteError, adapt, shipped_suites, suite_named
+
+    try:
+        suite = suite_named(options["suite"], shipped_suites())
+        return adapt(suite, prompts=options["prompts"], max_tokens=options["tokens"], repetitions=options["repeat"])
+    except SuiteError as why:
+        raise WrongUse(str(why)) from None
+
+
+def _in_fleet(board: str, options: dict[str, Any]) -> int:
+    from tinyprof.fleet import Fleet
+    from tinyprof_protocol.records import Result
+
+    with Fleet(broker_address(options["broker"])) as fleet, ProgressLine() as line:
+        reply = fleet.profile(
+            board,
+            suite=options["suite"],
+            prompts=options["prompts"],
+            max_tokens=options["tokens"],
+            repetitions=options["repeat"],
+            priority=options["priority"],
+            within_s=options["within_s"],
+            on_update=lambda update: line.show(f"{board}: {update.state} {update.message}"),
+            on_progress=lambda p: line.show(_step(p.stage, p.repetition, p.repetitions, p.text)),
+        )
+    result = reply.result.body if reply.result is not None else None
+    return _print(board, reply.state, reply.message, result if isinstance(result, Result) else None, options["as_json"])
+
+
+def _print(board: str, state: str, message: str, result: "Result | None", as_json: bool) -> int:
+    from tinyprof.result_view import show_result
+
+    if as_json:
+        emit_json({"board": board, "state": state, "message": message, "result": result})
+    elif result is not None:
+        click.echo("\n".join(show_result(result)))
+    else:
+        raise CheckFailed(f"{board}: the run was {state}{f': {one_line(message)}' if message else ''}")
+    return 0 if result is not None and result.verdict != "invalid" else 1
+
+
+def _step(stage: str, repetition: int, repetitions: int, text: str) -> str:
+    count = f" {repetition}/{max(repetition, repetitions)}" if repetition else ""
+    return f"{stage}{count} {text[-60:]}"

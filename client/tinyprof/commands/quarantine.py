@@ -1,0 +1,108 @@
+"""`tinyprof quarantine list|show|replay`: messages and records that could not be taken."""
+
+import datetime as dt
+
+import click
+
+from tinyprof.options import broker_address, broker_option, json_option
+from tinyprof.terminal import emit_json, one_line, table
+
+collector_option = click.option("--collector", metavar="ID", help="Ask this collector alone.")
+
+
+@click.group("quarantine")
+def command() -> None:
+    """Shows what could not be taken.
+
+    Nothing that arrives is thrown away in silence: it can be listed, shown and replayed.
+    """
+
+
+@command.command("list")
+@click.option("--node", metavar="SITE.AGENT", help="Of one agent alone.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500), help="At most so many items.")
+@collector_option
+@broker_option
+@json_option
+def list_items(broker: str | None, as_json: bool, collector: str | None, node: str | None, limit: int) -> None:
+    """Lists what is kept, with the reasons."""
+    from tinyprof.fleet import Fleet
+
+    with Fleet(broker_address(broker)) as fleet:
+        replies = fleet.quarantine("list", node=node, collector=collector, limit=limit)
+    if as_json:
+        emit_json({"collectors": replies})
+        return
+    rows = []
+    for name, reply in sorted(replies.items()):
+        for item in reply.items:
+            when = dt.datetime.fromtimestamp(item.time_ns / 1e9).astimezone()
+            where = one_line(item.node) or "-"
+            seq = "message" if item.seq is None else str(item.seq)
+            sizes = (str(item.size_bytes), str(item.repeats))
+            rows.append((name, str(item.item), f"{when:%Y-%m-%d %H:%M:%S}", where, seq, *sizes, one_line(item.reason)))
+    if rows:
+        head = ("collector", "item", "time", "node", "seq", "bytes", "seen", "reason")
+        click.echo(table(head, rows, right="lrllrrrl"))
+    total = sum(reply.total for reply in replies.values())
+    discarded = sum(reply.discarded for reply in replies.values())
+    click.echo(f"{total} in quarantine, {discarded} discarded for want of room", err=True)
+
+
+@command.command("show")
+@click.argument("item", type=click.IntRange(0))
+@collector_option
+@broker_option
+@json_option
+def show(item: int, broker: str | None, as_json: bool, collector: str | None) -> int:
+    """Shows one item with its bytes."""
+    from tinyprof.fleet import Fleet
+
+    with Fleet(broker_address(broker)) as fleet:
+        replies = fleet.quarantine("show", item=item, collector=collector)
+    found = [one for reply in replies.values() for one in reply.items]
+    if not found:
+        click.echo(f"no item {item} is in quarantine; list them with 'tinyprof quarantine list'", err=True)
+        return 1
+    if as_json:
+        emit_json(found[0])
+        return 0
+    one = found[0]
+    click.echo(
+        f"item {one.item}: {one_line(one.reason)}\n{one_line(one.topic)}, {one.size_bytes} bytes, seen {one.repeats}x"
+    )
+    data = one.data or b""
+    for offset in range(0, len(data), 16):
+        row = data[offset : offset + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        click.echo(f"{offset:06x}  {row.hex(' '):<47}  {text}")
+    return 0
+
+
+@command.command("replay")
+@click.argument("item", type=click.IntRange(0), required=False)
+@click.option("--node", metavar="SITE.AGENT", help="Everything of one agent.")
+@click.option("--all", "everything", is_flag=True, help="Everything that is kept.")
+@collector_option
+@broker_option
+@json_option
+def replay(
+    item: int | None, node: str | None, everything: bool, broker: str | None, as_json: bool, collector: str | None
+) -> int:
+    """Judges ITEM (or with --node or --all many) anew: what can be taken now goes to the stores."""
+    from tinyprof.fleet import Fleet
+
+    if sum((item is not None, node is not None, everything)) != 1:
+        raise click.UsageError("name one ITEM, or give --node or --all")
+    with Fleet(broker_address(broker)) as fleet:
+        replies = fleet.quarantine("replay", item=item, node=node, collector=collector)
+    replayed = sum(reply.replayed for reply in replies.values())
+    stored = sum(reply.stored for reply in replies.values())
+    if as_json:
+        emit_json({"replayed": replayed, "stored": stored, "collectors": replies})
+    else:
+        click.echo(f"{replayed} replayed, {stored} stored, {replayed - stored} back in quarantine")
+        for reply in replies.values():
+            for one in reply.items:
+                click.echo(f"item {one.item}: {one_line(one.reason)}", err=True)
+    return 0 if replayed and stored == replayed else 1

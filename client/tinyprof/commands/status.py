@@ -1,0 +1,101 @@
+"""`tinyprof status`: collectors, agents, boards by health, and the ledger."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tinyprof.fleet_health import as_bad_as, worst_of
+from tinyprof.options import broker_address, broker_option, json_option
+from tinyprof.terminal import emit_json, one_line, table
+
+if TYPE_CHECKING:
+    from tinyprof.fleet import FleetLedger, FleetStatus
+
+LEDGER_COLUMNS = (
+    "head", "stored", "quarantined", "expired", "discarded", "evicted", "in_spool", "stored_on_word", "missing",
+    "resent",
+)  # fmt: skip
+
+
+@click.command("status")
+@click.option("--verify", is_flag=True, help="Ask the stores themselves what they hold; exit 1 unless all adds up.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["warning", "stale", "critical"]),
+    help="Exit 1 when a collector, an agent or a board is in this state or worse (offline counts as critical).",
+)
+@click.option("--node", metavar="SITE.AGENT", help="The ledger of one agent alone.")
+@broker_option
+@json_option
+def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None, node: str | None) -> int:
+    """Shows the fleet's health and ledger.
+
+    Collectors, agents, boards by health, and where every record is.
+    """
+    from tinyprof.fleet import Fleet
+
+    with Fleet(broker_address(broker)) as fleet:
+        status = fleet.status()
+        ledger = fleet.ledger(verify=verify, node=node)
+    worst = worst_of(status)
+    if as_json:
+        emit_json(
+            {
+                "collectors": status.collectors,
+                "health": worst,
+                "ledger": {"rows": ledger.rows, "ok": ledger.ok, "problems": ledger.problems},
+                "gaps": [*status.gaps, *(gap for gap in ledger.gaps if gap not in status.gaps)],
+            }
+        )
+    else:
+        _print(status, ledger, verify)
+    failed = (verify and not ledger.ok) or (fail_on is not None and (as_bad_as(worst, fail_on) or bool(status.gaps)))
+    return 1 if failed else 0
+
+
+def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
+    replies = sorted(status.collectors.items())
+    click.echo(table(("collector", "health", "stores"), [
+        (name, reply.collector.health, ", ".join(f"{s}: {h}" for s, h in sorted(reply.collector.stores.items())) or "-")
+        for name, reply in replies
+    ]))  # fmt: skip
+    agents = [view for _, reply in replies for view in reply.agents]
+    if agents:
+        click.echo("\n" + table(("agent", "health", "boards", "in spool", "skew ms"), [
+            (view.status.node, view.health, str(len(view.status.boards)), str(view.status.spool_records),
+             "-" if view.skew_ms is None else f"{view.skew_ms:.0f}")
+            for view in agents
+        ], right="llrrr"))  # fmt: skip
+    counts: dict[str, int] = {}
+    for _, reply in replies:
+        for health, count in reply.boards_by_health.items():
+            counts[health] = counts.get(health, 0) + count
+    shown = ", ".join(f"{count} {one_line(health)}" for health, count in sorted(counts.items()) if count)
+    click.echo(f"\nboards: {shown or 'none yet'}\n")
+    _print_ledger(ledger, verify)
+    reasons = [(name, reason) for name, reply in replies for reason in reply.collector.reasons]
+    reasons += [(view.status.node, reason) for view in agents for reason in view.reasons]
+    for name, reason in reasons:
+        click.echo(f"{name}: {one_line(reason)}", err=True)
+    for gap in status.gaps:
+        click.echo(f"incomplete: {gap}", err=True)
+
+
+def _print_ledger(ledger: "FleetLedger", verify: bool) -> None:
+    if not ledger.rows:
+        click.echo("ledger: no agent has made a record yet")
+        return
+    head = ("node", "epoch", *(name.replace("_", " ") for name in LEDGER_COLUMNS), *(("in store",) if verify else ()))
+    rows = []
+    for row in ledger.rows:
+        figures = [str(getattr(row, name)) for name in LEDGER_COLUMNS]
+        verified = "-" if row.verified is None else str(row.verified)
+        rows.append((row.node, row.epoch.hex()[:8], *figures, *((verified,) if verify else ())))
+    click.echo(table(head, rows, right="ll" + "r" * (len(head) - 2)))
+    word = "adds up" if ledger.ok else "does not add up"
+    click.echo(f"ledger: {word}{', by the stores themselves' if verify else ''}")
+    for problem in ledger.problems:
+        click.echo(f"ledger: {one_line(problem)}", err=True)
+    for row in ledger.rows:
+        if row.cause:
+            click.echo(f"{row.node} {row.epoch.hex()[:8]}: {one_line(row.cause)}", err=True)

@@ -1,0 +1,102 @@
+"""A run's result in words: the verdict first and what it rests on, then the figures with their intervals."""
+
+from collections.abc import Iterator
+
+from tinyprof.metric_names import show_bytes
+from tinyprof.terminal import one_line
+from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.records import Conditions, Figure, Result
+
+FIRST = ("ttft_ms", "tpot_ms", "prefill_tps", "decode_tps", "itl_p50_us", "itl_p99_us", "e2e_ms", "inference_ms")
+MAX_OUTPUT = 300
+_GOLDEN = {
+    "match": "the output is the golden one",
+    "tie": "the output parts from the golden one where two tokens are nearly equal",
+    "differs": "the output is not the golden one",
+    "none": "no golden output is known for this model and these prompts",
+}
+_CLOCK = {
+    "checked": "checked against this machine's",
+    "host": "this machine's own",
+    "unchecked": "could not be checked",
+    "failed": "wrong",
+    "emulated": "virtual, checked by a known loop",
+}
+
+
+def show_result(result: Result) -> list[str]:
+    """Lines for a person; nothing is rounded into a claim that the result does not make."""
+    return [*_head(result), "", *_figures(result), "", *_grounds(result)]
+
+
+def _head(result: Result) -> Iterator[str]:
+    build = result.build
+    yield f"{result.verdict.upper()}  {result.board}: {one_line(build.model)} ({one_line(build.quantisation)})"
+    for reason in result.reasons:
+        yield f"  {one_line(reason)}"
+    where = one_line(build.platform)
+    if build.emulated:
+        where += f", emulated{f', stands for {one_line(build.stands_for)}' if build.stands_for else ''}"
+    yield f"on {where}, engine {one_line(build.engine)} {one_line(build.engine_build)}".rstrip()
+    kinds = f"activations {one_line(build.activations)}, KV cache {one_line(build.kv_cache)}, context {build.ctx}"
+    yield f"{kinds}, timed by {build.timing}{', streamed' if build.streamed else ''}"
+
+
+def _figures(result: Result) -> Iterator[str]:
+    names = [name for name in FIRST if name in result.figures]
+    names += sorted(name for name in result.figures if name not in FIRST)
+    for name in names:
+        yield _figure(name, result.figures[name], ram_is_rss=result.ram_is_rss)
+    if not names:
+        yield "no figures: no repetition came to its end"
+
+
+def _figure(name: str, figure: Figure, *, ram_is_rss: bool) -> str:
+    metric = METRICS.get(name)
+    label, unit = (metric.label, metric.unit) if metric else (name, "")
+    if name == "ram_peak_bytes" and ram_is_rss:
+        label += " (peak RSS)"
+
+    def show(value: float) -> str:
+        if unit == "B":
+            return show_bytes(value)
+        return f"{value:,.{metric.decimals if metric else 3}f}"
+
+    line = f"{label:<20} {show(figure.value):>12} {'' if unit == 'B' else unit}".rstrip()
+    if figure.low is not None and figure.high is not None and (figure.coverage is not None or figure.estimated):
+        kind = "estimated" if figure.estimated else f"{100 * (figure.coverage or 0):.1f}%"
+        line = f"{line:<44} {kind} interval {show(figure.low)} to {show(figure.high)}, n = {figure.n}"
+    elif figure.estimated:
+        line += "  (estimated)"
+    return line
+
+
+def _grounds(result: Result) -> Iterator[str]:
+    clock = result.clock
+    drift = "" if clock.drift_ratio is None else f", drift {100 * clock.drift_ratio:.3f}% over {clock.span_s:.1f} s"
+    yield f"clock    {_CLOCK[clock.check]}{drift}{f' ({one_line(clock.why)})' if clock.why else ''}"
+    yield f"golden   {result.golden}: {_GOLDEN[result.golden]}"
+    count = len(result.repetitions)
+    wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
+    done = f"{count} generations timed, {result.timed_s:.1f} s of work"
+    yield f"run      suite {one_line(result.suite)}, {done} ({wanted})"
+    state = _conditions(result.conditions)
+    if state:
+        yield f"machine  {state}"
+    if result.output:
+        yield f"output   {one_line(result.output)[:MAX_OUTPUT]}"
+
+
+def _conditions(conditions: Conditions) -> str:
+    parts = []
+    if conditions.temperature_c is not None:
+        parts.append(f"{conditions.temperature_c:.0f} degC")
+    if conditions.cpu_clock_hz is not None:
+        parts.append(f"{conditions.cpu_clock_hz / 1e6:.0f} MHz")
+    if conditions.governor:
+        parts.append(f"governor {one_line(conditions.governor)}")
+    if conditions.throttled is not None:
+        parts.append("throttled" if conditions.throttled else "not throttled")
+    if conditions.load_1m is not None:
+        parts.append(f"load {conditions.load_1m:.2f} before")
+    return ", ".join(parts)
