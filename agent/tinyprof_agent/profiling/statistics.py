@@ -4,9 +4,11 @@ Between the k-th smallest and the k-th largest of n independent values the true 
 1 − 2·P(B < k), B binomial (n, 1/2) (Conover, Practical Nonparametric Statistics, section 3.2).
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 CONFIDENCE = 0.95
 P99_FROM = 100
@@ -67,19 +69,28 @@ def p99(values: Sequence[float]) -> float | None:
 
 def coverage(n: int, k: int) -> float:
     """The probability that the median lies between the k-th smallest and the k-th largest of n values."""
-    below = sum(math.comb(n, i) for i in range(k))
-    return 1 - 2 * below / (1 << n)
+    return 1 - 2 * sum(islice(_binomials(n), k)) / (1 << n)
 
 
+@functools.lru_cache(maxsize=64)
 def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, float] | None:
     """The largest k whose interval covers at least `confidence`, and its true coverage; None if n is too small."""
     total = 1 << n
-    outside, term, k = 0, 1, 0
-    while 2 * (k + 1) <= n and 2 * (outside + term) / total <= 1 - confidence:
+    outside, k = 0, 0
+    for term in islice(_binomials(n), n // 2):
+        if 2 * (outside + term) / total > 1 - confidence:
+            break
         outside += term
-        term = term * (n - k) // (k + 1)
         k += 1
-    return (k, coverage(n, k)) if k else None
+    return (k, 1 - 2 * outside / total) if k else None
+
+
+def _binomials(n: int) -> Iterator[int]:
+    """n over 0, n over 1, … n over n, each from the one before."""
+    term = 1
+    for i in range(n + 1):
+        yield term
+        term = term * (n - i) // (i + 1)
 
 
 def summarise(values: Sequence[float]) -> Summary:
