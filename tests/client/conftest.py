@@ -1,0 +1,101 @@
+"""A broker for these tests, and a collector of which a test says what it answers."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tinyprof.embedded_broker import EmbeddedBroker
+from tinyprof_protocol import topics
+from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
+from tinyprof_protocol.codec import decode, encode
+from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
+from tinyprof_protocol.jobs import (
+    BoardsRequest,
+    HistoryRequest,
+    LedgerRequest,
+    ProfileRequest,
+    QuarantineRequest,
+    StatusRequest,
+)
+from tinyprof_protocol.presence import CollectorStatus
+
+KINDS = {
+    "boards": BoardsRequest,
+    "history": HistoryRequest,
+    "ledger": LedgerRequest,
+    "profile": ProfileRequest,
+    "quarantine": QuarantineRequest,
+    "status": StatusRequest,
+}
+
+
+@dataclass
+class FakeCollector:
+    """Speaks the collector's side of the protocol; `answers[kind](request)` gives the replies to a request."""
+
+    address: BrokerAddress
+    name: str = "main"
+    partitions: list[int] = field(default_factory=lambda: list(range(16)))
+    answers: dict[str, Callable[[object], list[object]]] = field(default_factory=dict)
+    requests: list[tuple[str, object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.up = threading.Event()
+        self.connection = Connection(
+            self.address,
+            self.name,
+            Hooks(on_message=self._on_message, on_connected=self._on_connected),
+            subscriptions=[(topics.requests(self.name), 1)],
+        )
+
+    def __enter__(self) -> "FakeCollector":
+        self.connection.start()
+        assert self.up.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.stop([self.status("offline")])
+
+    def status(self, state: str) -> Publication:
+        status = CollectorStatus(self.name, state, partitions=self.partitions)
+        return Publication(topics.collector_status(self.name), encode(status), retain=True)
+
+    def _on_connected(self) -> None:
+        self.connection.publish(self.status("online"))
+        self.up.set()
+
+    def _on_message(self, message: Message) -> None:
+        kind = topics.parse(message.topic).request
+        request = decode(message.payload, KINDS[kind])
+        self.requests.append((kind, request))
+        for reply in self.answers.get(kind, lambda _: [])(request):
+            self.connection.publish(
+                Publication(message.response_topic, encode(reply), correlation=message.correlation)
+            )
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker]:
+    """One broker for all; each test uses collectors' names of its own where it matters."""
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def address(broker: EmbeddedBroker) -> BrokerAddress:
+    return parse_broker(broker.url)
+
+
+@pytest.fixture
+def collector(address: BrokerAddress) -> Iterator[Callable[..., FakeCollector]]:
+    """Starts collectors that answer as told; all end with the test."""
+    with ExitStack() as stack:
+
+        def start(answers: dict[str, Any] | None = None, **more: Any) -> FakeCollector:
+            return stack.enter_context(FakeCollector(address, answers=answers or {}, **more))
+
+        yield start

@@ -1,0 +1,253 @@
+"""The Python API against a collector of the test's own, over a real broker."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import tinyprof
+from tinyprof.board_names import UnknownBoard
+from tinyprof.embedded_broker import EmbeddedBroker, free_port
+from tinyprof.fleet import Fleet
+from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, NoCollector
+from tinyprof_protocol import topics
+from tinyprof_protocol.codec import encode
+from tinyprof_protocol.connection import Connection, Hooks, Publication
+from tinyprof_protocol.jobs import (
+    BoardsReply,
+    BoardsRequest,
+    Failure,
+    HistoryReply,
+    HistoryRequest,
+    LedgerReply,
+    LedgerRow,
+    Point,
+    ProfileReply,
+    ProfileRequest,
+    Progress,
+    QuarantineReply,
+)
+from tinyprof_protocol.names import partition_of
+from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.request_reply import RequestFailed
+
+NODE = "lab.a1"
+EPOCH = b"e" * 16
+
+
+def summary(board, node=NODE):
+    return BoardSummary(node, board, "healthy", [], 1)
+
+
+def boards_answer(*boards):
+    def answer(request: BoardsRequest):
+        kept = [board for board in boards if request.node in (None, board.node)]
+        return [BoardsReply(kept[request.offset : request.offset + request.limit], len(kept))]
+
+    return {"boards": answer}
+
+
+def row(node, stored):
+    return LedgerRow(node, EPOCH, head=stored, stored=stored, verified=stored)
+
+
+def test_boards_come_in_pages_and_in_order(collector, broker) -> None:
+    many = [summary(f"b{number:03}") for number in range(450)]
+    collector(boards_answer(*many))
+    with tinyprof.connect(broker.url) as fleet:
+        assert fleet.boards().boards == many
+
+
+def test_boards_of_every_collector_and_no_gap(collector, address) -> None:
+    collector(boards_answer(summary("x", "s.one")), name="one", partitions=list(range(8)))
+    collector(boards_answer(summary("x", "s.two")), name="two", partitions=list(range(8, 16)))
+    with Fleet(address) as fleet:
+        found = fleet.boards()
+    assert [board.node for board in found.boards] == ["s.one", "s.two"]
+    assert found.gaps == []
+
+
+def test_a_silent_collector_is_named_and_the_others_answer(collector, address) -> None:
+    collector(boards_answer(summary("x")), name="loud", partitions=list(range(8)))
+    collector({}, name="mute", partitions=list(range(8, 15)))
+    with Fleet(address, timeout_s=1.0) as fleet:
+        found = fleet.boards()
+    assert [board.board for board in found.boards] == ["x"]
+    assert found.gaps == ["collector mute is silent", "no live collector owns partition 15"]
+
+
+def test_when_all_stay_silent_it_is_an_error(collector, address) -> None:
+    collector({}, name="mute")
+    with Fleet(address, timeout_s=0.5) as fleet, pytest.raises(FleetError, match="collector mute is silent"):
+        fleet.status()
+
+
+def test_history_goes_to_the_collector_that_owns_the_partition(collector, address) -> None:
+    own = partition_of(NODE)
+    answer = boards_answer(summary("host")) | {"history": lambda _: [HistoryReply([Point(5, 1.5)])]}
+    right = collector(answer, name="right", partitions=[own])
+    wrong = collector(boards_answer(), name="wrong", partitions=[p for p in range(16) if p != own])
+    with Fleet(address, wall_ns=lambda: 10**18) as fleet:
+        reply = fleet.history(f"{NODE}/host", "ttft_ms", since_s=60)
+    assert reply.points == [Point(5, 1.5)]
+    assert right.requests[-1] == ("history", HistoryRequest(NODE, "host", "ttft_ms", 10**18 - 60 * 10**9, 500))
+    assert wrong.requests == []
+
+
+def test_an_unknown_board_gets_the_nearest_name(collector, address) -> None:
+    collector(boards_answer(summary("pico-1"), summary("host")))
+    with Fleet(address) as fleet:
+        for wrong in ("pico-2", f"{NODE}/pico-2"):
+            with pytest.raises(UnknownBoard, match=f"{NODE}/pico-1"):
+                fleet.find(wrong)
+
+
+def test_a_partition_without_owner_names_the_live_collectors(collector, address) -> None:
+    own = partition_of(NODE)
+    collector(boards_answer(), name="other", partitions=[p for p in range(16) if p != own])
+    with Fleet(address) as fleet, pytest.raises(NoCollector, match=f"partition {own:02d}.*live are other"):
+        fleet.find(f"{NODE}/host")
+
+
+def test_a_failure_is_an_exception_with_its_code(collector, address) -> None:
+    collector({"status": lambda _: [Failure("busy", "ask again in a minute")]})
+    with Fleet(address) as fleet, pytest.raises(RequestFailed, match="ask again in a minute") as caught:
+        fleet.status()
+    assert caught.value.code == "busy"
+
+
+def test_a_reply_of_garbage_is_one_line(collector, address) -> None:
+    collector(boards_answer(summary("host")) | {"history": lambda _: [{"reply": "nonsense"}]})
+    with Fleet(address) as fleet, pytest.raises(FleetError, match="cannot be read"):
+        fleet.history("host", "ttft_ms")
+
+
+def test_the_ledger_is_ok_only_when_every_collector_says_so(collector, address) -> None:
+    collector({"ledger": lambda _: [LedgerReply([row("s.a", 3)], ok=True)]}, name="one", partitions=list(range(8)))
+    collector(
+        {"ledger": lambda _: [LedgerReply([row("s.b", 4)], ok=False, problems=["1 is missing"])]},
+        name="two",
+        partitions=list(range(8, 16)),
+    )
+    with Fleet(address) as fleet:
+        ledger = fleet.ledger(verify=True)
+    assert sum(r.stored for r in ledger.rows) == 7
+    assert not ledger.ok
+    assert ledger.problems == ["1 is missing"]
+
+
+def test_the_ledger_is_not_ok_while_partitions_have_no_owner(collector, address) -> None:
+    collector({"ledger": lambda _: [LedgerReply([row("s.a", 3)], ok=True)]}, partitions=[0])
+    with Fleet(address) as fleet:
+        assert not fleet.ledger().ok
+
+
+def profile_answer(*states):
+    def answer(request: ProfileRequest):
+        return [ProfileReply(request.job.id, state, final=final) for state, final in states]
+
+    return boards_answer(summary("host")) | {"profile": answer}
+
+
+def test_a_run_is_followed_to_its_final_reply(collector, address) -> None:
+    fake = collector(profile_answer(("queued", False), ("started", False), ("finished", True)))
+    heard = []
+    with Fleet(address) as fleet:
+        reply = fleet.profile("host", prompts=["One day"], max_tokens=8, on_update=lambda r: heard.append(r.state))
+    assert reply.state == "finished"
+    assert heard == ["queued", "started", "finished"]
+    job = fake.requests[-1][1].job
+    assert (job.node, job.board, job.prompts, job.max_tokens) == (NODE, "host", ["One day"], 8)
+
+
+def test_a_run_that_nobody_answers_ends_with_its_time(collector, address) -> None:
+    collector(profile_answer(("queued", False)))
+    with Fleet(address) as fleet, pytest.raises(FleetError, match="had not ended after"):
+        fleet.profile("host", within_s=-4.5)
+
+
+def test_progress_of_this_board_is_heard_and_of_others_is_not(collector, address) -> None:
+    sender = Connection(address, NODE, Hooks())
+    sender.start()
+    done = threading.Event()
+
+    def answer(request: ProfileRequest):
+        job = request.job
+        return [ProfileReply(job.id, "finished" if done.is_set() else "started", final=done.is_set())]
+
+    fake = collector(boards_answer(summary("host")) | {"profile": answer})
+    heard = []
+
+    def say() -> None:
+        while not done.wait(0.05):
+            for board in ("other", "host"):
+                progress = Progress(NODE, board, "timed", repetition=3)
+                sender.publish(Publication(topics.agent_topic(NODE, "progress"), encode(progress), qos=0))
+
+    def hear(progress: Progress) -> None:
+        heard.append(progress.board)
+        done.set()
+
+    teller = threading.Thread(target=say)
+    teller.start()
+    try:
+        with Fleet(address) as fleet:
+            assert fleet.profile("host", on_progress=hear).final
+    finally:
+        done.set()
+        teller.join()
+        sender.stop()
+    assert set(heard) == {"host"}
+    jobs = {request.job.id for kind, request in fake.requests if kind == "profile"}
+    assert len(jobs) == 1
+
+
+def test_many_threads_may_ask_at_once(collector, address) -> None:
+    def answer(request: HistoryRequest):
+        return [HistoryReply([Point(request.limit, float(request.limit))])]
+
+    collector(boards_answer(summary("host")) | {"history": answer})
+    with Fleet(address) as fleet, ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda n: fleet.history("host", "ttft_ms", limit=n), range(1, 65)))
+    assert [reply.points[0].time_ns for reply in replies] == list(range(1, 65))
+
+
+def test_an_item_of_the_quarantine_needs_its_collector_where_there_are_two(collector, address) -> None:
+    answer = {"quarantine": lambda _: [QuarantineReply([], 0)]}
+    collector(answer, name="one", partitions=list(range(8)))
+    collector(answer, name="two", partitions=list(range(8, 16)))
+    with Fleet(address) as fleet:
+        assert sorted(fleet.quarantine("list")) == ["one", "two"]
+        with pytest.raises(FleetError, match="--collector: one, two"):
+            fleet.quarantine("show", item=3)
+        assert sorted(fleet.quarantine("show", item=3, collector="two")) == ["two"]
+        with pytest.raises(FleetError, match="no live collector is called 'three'"):
+            fleet.quarantine("list", collector="three")
+
+
+def test_no_broker_is_one_line_that_says_what_to_do() -> None:
+    with pytest.raises(BrokerUnreachable, match="no broker at .*TINYPROF_BROKER"):
+        tinyprof.connect(f"127.0.0.1:{free_port()}").__enter__()
+
+
+def test_a_broker_without_a_collector_says_so_after_two_seconds() -> None:
+    with EmbeddedBroker() as lonely, tinyprof.connect(lonely.url) as fleet:
+        began = time.monotonic()
+        with pytest.raises(NoCollector, match="no collector is behind it.*tinyprof collector run"):
+            fleet.boards()
+        assert time.monotonic() - began >= 1.9
+
+
+def test_a_collector_that_went_offline_is_not_asked(collector, address) -> None:
+    gone = collector(boards_answer(), name="gone")
+    gone.__exit__()
+    with Fleet(address) as fleet, pytest.raises(NoCollector):
+        fleet.boards()
+    assert gone.requests == []
+
+
+def test_a_collector_that_never_answers_a_single_request_is_named(collector, address) -> None:
+    collector(boards_answer(summary("host")), name="mute")
+    with Fleet(address, timeout_s=0.5) as fleet, pytest.raises(CollectorSilent, match="collector mute"):
+        fleet.history("host", "ttft_ms")
