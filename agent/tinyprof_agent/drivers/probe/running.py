@@ -84,6 +84,7 @@ class Running:
         self._stamps: list[tuple[int, int]] = []
         self._expected_t0: int | None = None
         self._end: End | None = None
+        self._ended_ns = 0
         self._least_missing = request.max_tokens + 1
         self.run = request.run
         self.stopped_early = False
@@ -144,12 +145,14 @@ class Running:
                 return [AskStats(self._request.run)]
 
     def generation(self) -> Generation:
-        """What was observed; the run is done and was not stopped early."""
+        """What was observed; the run is done and was not stopped early. The clock goes on from its end."""
         end = self._end
         if end is None:
             raise RuntimeError("the run is not done")
+        stamps = [*self._collected.raw_stamps(), (end.tokens, end.t_end)]
         t0_ticks = self._clock.near(end.t0, self._expected_t0)
-        ticks = unwrap_run(self._clock, t0_ticks, self._stamps, self._collected.raw_stamps())
+        *ticks, end_ticks = unwrap_run(self._clock, t0_ticks, self._stamps, stamps)
+        self._clock.adopt(end_ticks, self._ended_ns)
         tokens = self._collected.ids()
         return Generation(
             t0_ns=self._clock.ns(t0_ticks),
@@ -186,9 +189,9 @@ class Running:
         return [Run(request.run, self._piece, len(self._pieces), request.max_tokens, int(request.streamed), piece)]
 
     def _on_start(self, start: Start, now_ns: int) -> list[HostMessage]:
-        ticks = self._clock.at(start.tick, now_ns)
         if self._phase != "sending" or start.pieces <= self._piece:
             return []
+        ticks = self._clock.at(start.tick, now_ns)
         self._piece, self._tries = min(start.pieces, len(self._pieces)), 0
         if self._piece < len(self._pieces):
             return self._send_piece(now_ns)
@@ -215,7 +218,6 @@ class Running:
         self._wake_in(self._patience.answer_ns if over else self._quiet_ns, now_ns)
 
     def _on_stats(self, stats: Stats, now_ns: int) -> list[HostMessage]:
-        self._clock.at(stats.tick, now_ns)
         ours = stats.run == self._request.run
         if self._phase == "sending" and ours and stats.state == RUNNING:
             self._run_began(self._clock.expected(now_ns), now_ns)
@@ -248,6 +250,8 @@ class Running:
             raise BoardError("fault", "the board stopped the run by itself")
         if end.tokens > self._request.max_tokens:
             raise BoardError("fault", f"the board made {end.tokens} tokens, {self._request.max_tokens} were asked for")
+        if self._end is None:
+            self._ended_ns = now_ns
         self._end = end
         missing = sum(len(gap) for gap in self._collected.missing(end.tokens))
         if not missing and ids_crc(self._collected.ids()) != end.ids_crc:

@@ -6,7 +6,7 @@ NS = 10**9
 
 
 class TickClock:
-    """Unwraps the stamps of one board since its start, each in the order in which it was taken.
+    """Unwraps the stamps of one board, each in the order in which it was taken and given when it has just come.
 
     Stamps less than a wrap apart need nothing else. Where the host's own clock says that at least half a wrap went by
     since the last one, the number of wraps is the one that agrees best with the host's clock.
@@ -24,13 +24,17 @@ class TickClock:
         return self.wrap_ticks * NS // (4 * self.tick_hz)
 
     def at(self, raw: int, host_ns: int) -> int:
-        """The unwrapped count for a stamp that was taken just now. The first one stays as it is."""
+        """The unwrapped count for a stamp that came at `host_ns`. The first one stays as it is."""
         if self._last_ticks is None:
             ticks = raw
         else:
             ticks = self._last_ticks + self._passed(raw - self._last_ticks, host_ns - self._last_host_ns)
-        self._last_ticks, self._last_host_ns = ticks, host_ns
+        self.adopt(ticks, host_ns)
         return ticks
+
+    def adopt(self, ticks: int, host_ns: int) -> None:
+        """Goes on from a count that was unwrapped otherwise, such as the end of a run."""
+        self._last_ticks, self._last_host_ns = ticks, host_ns
 
     def expected(self, host_ns: int) -> int | None:
         """What the counter says at this time of the host's clock, as far as that can tell; None before any stamp."""
