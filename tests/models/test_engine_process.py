@@ -136,7 +136,10 @@ def test_load_tells_what_was_loaded(child: Child) -> None:
 @pytest.mark.parametrize("activations", ["float32", "int8"])
 def test_run_matches_golden_and_is_timed_in_order(child: Child, activations: Activations) -> None:
     child.loaded(activations)
-    for repetition, case in enumerate(shipped_golden().cases(MODEL.sha256, activations, "f32")):
+    # Where a token leads by less, OpenBLAS's kernel for an old processor chooses the other one.
+    cases = [c for c in shipped_golden().cases(MODEL.sha256, activations, "f32") if c.least_margin > 0.01]
+    assert len(cases) >= 3
+    for repetition, case in enumerate(cases):
         before = child.ask(Ping())
         run = generated(child.ask(Generate(repetition, case.prompt, len(case.tokens))))
         after = child.ask(Ping())
