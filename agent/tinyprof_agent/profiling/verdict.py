@@ -40,7 +40,7 @@ def _invalidating(evidence: Evidence) -> list[str]:
     if evidence.golden == "differs":
         reasons.append("the output differs from the golden one")
     if evidence.missing_tokens:
-        reasons.append(f"{evidence.missing_tokens} tokens are missing")
+        reasons.append(f"missing tokens: {evidence.missing_tokens}")
     if evidence.clock.check == "failed":
         reasons.append(f"clock: {evidence.clock.why}")
     if not evidence.repetitions and not reasons:

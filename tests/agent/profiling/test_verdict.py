@@ -46,7 +46,7 @@ def test_what_makes_a_run_unstable(evidence: Evidence, word: str) -> None:
     [
         (replace(GOOD, clock=ClockReport("failed", why="it does not tick")), "does not tick"),
         (replace(GOOD, golden="differs"), "differs"),
-        (replace(GOOD, missing_tokens=3), "3 tokens are missing"),
+        (replace(GOOD, missing_tokens=3), "missing tokens: 3"),
         (replace(GOOD, faults=["timeout: no answer"]), "timeout"),
         (replace(GOOD, faults=["reset: in the middle"]), "reset"),
     ],
