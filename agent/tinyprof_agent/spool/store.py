@@ -1,0 +1,340 @@
+"""The spool: records enter durably, are numbered without holes, and leave when they are acknowledged."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tinyprof_agent import clock as clocks
+from tinyprof_agent.clock import Clock, Reading
+from tinyprof_agent.spool import epochs as epoch_rows
+from tinyprof_agent.spool import eviction, stamping
+from tinyprof_agent.spool.committer import GroupCommit
+from tinyprof_agent.spool.file import SpoolFile
+from tinyprof_agent.spool.reading import Wanted, read_records
+from tinyprof_agent.spool.rows import (
+    ROW_BYTES,
+    Acknowledged,
+    Epoch,
+    EpochView,
+    JobRow,
+    Piece,
+    RecordTooLarge,
+    SpoolError,
+    SpoolStats,
+    checksum,
+    key_of,
+    kind_of,
+)
+from tinyprof_agent.spool.schema import transaction
+from tinyprof_protocol.codec import pack
+from tinyprof_protocol.delivery import MAX_BATCH_BYTES, MAX_BATCH_EVICTED, MAX_BATCH_RECORDS
+from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, EpochOwed
+from tinyprof_protocol.records import MAX_RECORD_BYTES, Body
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CAP_BYTES: Final = 64 * 1024 * 1024
+_INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS: Final = "key, class, epoch, boot, boottime_ns, time_ns, estimated, crc, body"
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Append:
+    """What one call of `record` wants, and what became of it."""
+
+    bodies: list[tuple[int, bytes]]
+    reading: Reading
+    job: JobRow | None = None
+    seqs: list[int] = field(default_factory=list)
+
+
+class Spool:
+    """The agent's one buffer. Every method may be called from any thread. Make it with `Spool.open`."""
+
+    def __init__(self, file: SpoolFile, cap_bytes: int) -> None:
+        self.cap_bytes = cap_bytes
+        self._file = file
+        self._committer = GroupCommit(self._append)
+        self._listeners: list[Callable[[], None]] = []
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        cap_bytes: int = DEFAULT_CAP_BYTES,
+        urandom: Callable[[int], bytes] = os.urandom,
+        max_page_count: int | None = None,
+    ) -> "Spool":
+        """Opens or makes the spool at `path` and begins a new epoch. A corrupt file is set aside and salvaged.
+
+        `max_page_count` limits the file as a full disk would. Raises SpoolLocked, or SpoolError with one line.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as why:
+            raise SpoolError(f"cannot make {path.parent}: {why.strerror}") from None
+        try:
+            return cls(SpoolFile(path, clock, urandom, max_page_count), cap_bytes)
+        except sqlite3.Error as why:
+            raise SpoolError(f"cannot open the spool {path}: {why}") from None
+
+    # ---- what enters
+
+    def record(self, bodies: Sequence[Body], *, job: JobRow | None = None) -> list[int]:
+        """Makes `bodies` durable in one transaction, with a job's new state if given; returns their seqs.
+
+        They are numbered on from each other, in the epoch that is current when they commit. Threads that call at the
+        same time share a commit. Where the disk takes nothing more, the list is empty, the bodies are counted as
+        `unspooled`, and nothing of the call was kept. Raises RecordTooLarge, and then nothing of the call was kept.
+        """
+        encoded = [(kind_of(body), pack(body)) for body in bodies]
+        for _, data in encoded:
+            if len(data) > MAX_RECORD_BYTES:
+                self._file.count("too_large")
+                raise RecordTooLarge(f"a record of {len(data)} bytes is over {MAX_RECORD_BYTES}")
+        request = _Append(encoded, self._file.clock.read(), job)
+        self._committer.submit(request)
+        if request.seqs:
+            for listener in self._listeners:
+                listener()
+        return request.seqs
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """`listener` is called, from the recording thread, whenever records have become durable."""
+        self._listeners.append(listener)
+
+    def _append(self, requests: list[_Append]) -> None:
+        with self._file.mutex:
+            try:
+                self._file.guarded(lambda: self._commit(requests))
+            except (sqlite3.Error, SpoolError) as why:
+                for request in requests:
+                    request.seqs = []
+                    self._file.count("unspooled", len(request.bodies))
+                self._file.note(f"the spool takes nothing more: {why}")
+            else:
+                self._file.last_error = ""
+
+    def _commit(self, requests: list[_Append]) -> None:
+        newest = requests[-1].reading
+        epoch = self._file.epoch_for(newest)
+        self._stamp(newest)
+        next_seq, last_ns, size = epoch.next_seq, epoch.last_ns, 0
+        rows: list[tuple[object, ...]] = []
+        unstamped = epoch.unstamped_from
+        for request in requests:
+            request.seqs = list(range(next_seq, next_seq + len(request.bodies)))
+            next_seq += len(request.bodies)
+            reading = request.reading
+            for seq, (kind, body) in zip(request.seqs, request.bodies, strict=True):
+                time_ns = None
+                if reading.wall_ns is not None and unstamped is None:
+                    time_ns = last_ns = clocks.stamp(reading.wall_ns, last_ns, epoch.epoch)
+                elif unstamped is None:
+                    unstamped = seq
+                rows.append((
+                    key_of(epoch.place, seq), kind, epoch.epoch, reading.boot, reading.boottime_ns, time_ns,
+                    int(reading.source == "estimated"), checksum(epoch.epoch, seq, body), body,
+                ))  # fmt: skip
+                size += len(body) + ROW_BYTES
+        with transaction(self._file.connection):
+            self._file.connection.executemany(_INSERT, rows)
+            self._file.connection.execute(
+                "UPDATE epochs SET next_seq = ?, last_ns = ? WHERE place = ?", (next_seq, last_ns, epoch.place)
+            )
+            for request in requests:
+                if request.job is not None:
+                    self._put_job(request.job)
+            gone = eviction.make_room(self._file.connection, self._file.bytes + size - self.cap_bytes)
+        epoch.next_seq, epoch.last_ns, epoch.unstamped_from = next_seq, last_ns, unstamped
+        self._file.bytes += size - gone.bytes
+        self._file.records += len(rows) - gone.records
+        for name, count in gone.by_class.items():
+            self._file.count(f"evicted_{name}s", count)
+        self._file.count("recorded", len(rows))
+
+    # ---- wall time
+
+    def stamp(self) -> int:
+        """Fixes the wall time of all records that have none, if a clock can be trusted now; returns how many."""
+        with self._file.mutex:
+            if all(epoch.unstamped_from is None for epoch in self._file.epochs.values()):
+                return 0
+            try:
+                return self._file.guarded(lambda: self._stamp(self._file.clock.read()))
+            except sqlite3.Error as why:
+                self._file.note(f"times cannot be fixed: {why}")
+                return 0
+
+    def _stamp(self, reading: Reading) -> int:
+        return stamping.stamp_pending(self._file.connection, list(self._file.epochs.values()), reading)
+
+    # ---- what is owed
+
+    def views(self) -> list[EpochView]:
+        """Every epoch with something owed, oldest first, the current one always last."""
+        with self._file.mutex:
+            return [
+                EpochView(e.epoch, e.base, e.head, e.sendable)
+                for e in self._file.epochs.values()
+                if e is self._file.current or e.base <= e.head
+            ]
+
+    def owed(self) -> list[EpochOwed]:
+        """For the status: the newest epoch and the 63 oldest still owed, oldest first."""
+        views = self.views()
+        listed = views if len(views) <= MAX_EPOCHS_LISTED else [*views[: MAX_EPOCHS_LISTED - 1], views[-1]]
+        return [EpochOwed(view.epoch, view.base, view.head) for view in listed]
+
+    def take(
+        self,
+        epoch: bytes,
+        first: int,
+        last: int,
+        *,
+        newest: bool = False,
+        max_records: int = MAX_BATCH_RECORDS,
+        max_bytes: int = MAX_BATCH_BYTES,
+    ) -> Piece | None:
+        """What is owed of an epoch between two seqs, from the low end or (newest) from the high end, up to limits.
+
+        Records without wall time are left out, and so is all after them. None where the epoch is not here. A record
+        that is not what was written is given up as evicted, cause `corrupt`.
+        """
+        with self._file.mutex:
+            return self._file.guarded(lambda: self._take(epoch, Wanted(first, last, newest, max_records, max_bytes)))
+
+    def _take(self, name: bytes, wanted: Wanted) -> Piece | None:
+        epoch = self._file.epochs.get(name)
+        if epoch is None:
+            return None
+        last = min(wanted.last, epoch.sendable)
+        wanted = replace(wanted, last=last)
+        read = read_records(self._file.connection, epoch, wanted)
+        if read.bad:
+            self._give_up(epoch, read.bad)
+        evicted = eviction.owed_within(
+            self._file.connection, epoch.place, wanted.first, last, MAX_BATCH_EVICTED + 1, wanted.newest
+        )
+        cut = len(evicted) > MAX_BATCH_EVICTED
+        return Piece(name, epoch.base, read.records, evicted[:MAX_BATCH_EVICTED], read.cut, cut)
+
+    def _give_up(self, epoch: Epoch, seqs: list[int]) -> None:
+        with transaction(self._file.connection):
+            freed = 0
+            for seq in seqs:
+                key = key_of(epoch.place, seq)
+                found = self._file.connection.execute("SELECT length(body) FROM records WHERE key = ?", (key,))
+                freed += found.fetchone()[0]
+                self._file.connection.execute("DELETE FROM records WHERE key = ?", (key,))
+                eviction.owe(self._file.connection, epoch.place, [(seq, seq)], "corrupt")
+        self._file.records -= len(seqs)
+        self._file.bytes -= freed + ROW_BYTES * len(seqs)
+        self._file.count("corrupt_records", len(seqs))
+
+    # ---- what leaves
+
+    def acknowledge(self, epoch: bytes, cum: int, ranges: Iterable[tuple[int, int]] = ()) -> Acknowledged:
+        """Lets go of 1 to `cum` and of `ranges`, records and evicted ranges alike, in one transaction.
+
+        An epoch that is not here and seqs that were never made are ignored and counted.
+        """
+        with self._file.mutex:
+            try:
+                return self._file.guarded(lambda: self._acknowledge(epoch, [(1, cum), *ranges]))
+            except sqlite3.Error as why:
+                self._file.note(f"an acknowledgement cannot be kept: {why}")
+                return Acknowledged()
+
+    def _acknowledge(self, name: bytes, pairs: list[tuple[int, int]]) -> Acknowledged:
+        epoch = self._file.epochs.get(name)
+        if epoch is None:
+            self._file.count("strange_acks")
+            return Acknowledged(strange=1)
+        strange = sum(max(0, last - max(first - 1, epoch.head)) for first, last in pairs if last >= first)
+        if strange:
+            self._file.count("strange_acks")
+        pairs = [(max(first, epoch.base), min(last, epoch.head)) for first, last in pairs]
+        with transaction(self._file.connection):
+            done = epoch_rows.let_go(self._file.connection, epoch.place, [pair for pair in pairs if pair[0] <= pair[1]])
+            base = epoch_rows.lowest_owed(self._file.connection, epoch.place, epoch.next_seq)
+            self._file.connection.execute("UPDATE epochs SET base = ? WHERE place = ?", (base, epoch.place))
+            over = epoch is not self._file.current and base > epoch.head
+            if over:
+                self._file.connection.execute("DELETE FROM epochs WHERE place = ?", (epoch.place,))
+        epoch.base = base
+        if epoch.unstamped_from is not None and epoch.unstamped_from < base:
+            epoch.unstamped_from = base if base <= epoch.head else None
+        if over:
+            del self._file.epochs[name]
+        self._file.records -= done.records
+        self._file.bytes -= done.bytes
+        self._file.count("acknowledged", done.records)
+        return Acknowledged(done.records, done.evicted, strange)
+
+    # ---- jobs
+
+    def jobs(self) -> list[JobRow]:
+        """Every job that is kept."""
+        with self._file.mutex:
+            return self._file.guarded(
+                lambda: [
+                    JobRow(*row)
+                    for row in self._file.connection.execute("SELECT id, deadline_ns, state, attempt, job FROM jobs")
+                ]
+            )
+
+    def forget_jobs(self, before_ns: int) -> None:
+        """Drops jobs whose deadline was before `before_ns`."""
+
+        def drop() -> None:
+            with transaction(self._file.connection):
+                self._file.connection.execute("DELETE FROM jobs WHERE deadline_ns < ?", (before_ns,))
+
+        with self._file.mutex:
+            try:
+                self._file.guarded(drop)
+            except sqlite3.Error as why:
+                self._file.note(f"old jobs cannot be dropped: {why}")
+
+    def _put_job(self, job: JobRow) -> None:
+        self._file.connection.execute(
+            "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)",
+            (job.id, job.deadline_ns, job.state, job.attempt, job.job),
+        )
+
+    # ---- the file
+
+    def stats(self) -> SpoolStats:
+        """How full the spool is, how old its oldest record, and what was counted since it was opened."""
+        with self._file.mutex:
+            oldest = self._file.guarded(
+                lambda: self._file.connection.execute(
+                    "SELECT boot, boottime_ns, time_ns FROM records LIMIT 1"
+                ).fetchone()
+            )
+            return SpoolStats(
+                self._file.records, self._file.bytes, self.cap_bytes, self._age_s(oldest), len(self._file.epochs),
+                dict(self._file.counters), self._file.last_error,
+            )  # fmt: skip
+
+    def _age_s(self, oldest: tuple[bytes, int, int | None] | None) -> float:
+        if oldest is None:
+            return 0.0
+        now = self._file.clock.read()
+        boot, boottime_ns, time_ns = oldest
+        if boot == now.boot:
+            return max(0.0, (now.boottime_ns - boottime_ns) / 1e9)
+        return max(0.0, (now.wall_ns - time_ns) / 1e9) if now.wall_ns is not None and time_ns is not None else 0.0
+
+    def close(self) -> None:
+        """Closes the file and lets go of the lock. May be called twice."""
+        with self._file.mutex:
+            self._file.close()
