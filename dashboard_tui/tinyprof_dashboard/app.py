@@ -1,0 +1,117 @@
+"""The application: drains its source at most four times a second, reduces, and shows; only it touches widgets."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.timer import Timer
+
+from tinyprof_dashboard import palette
+from tinyprof_dashboard.columns import Moment
+from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Source
+from tinyprof_dashboard.keys import bindings_of
+from tinyprof_dashboard.screens.board import BoardScreen
+from tinyprof_dashboard.screens.fleet import FleetScreen
+from tinyprof_dashboard.screens.help import HelpScreen
+from tinyprof_dashboard.snapshot import Snapshot, collector_for, reduce
+from tinyprof_dashboard.widgets.grid import Grid
+from tinyprof_protocol.jobs import HistoryRequest
+
+REPAINT_S = 0.25
+TICK_S = 1.0
+HISTORY_POINTS = 500
+
+
+class Woken(Message):
+    """The source has something; posted from its thread, once until it is drained."""
+
+
+class Dashboard(App[None]):
+    """The whole dashboard, over a source and two clocks: `wall_ns` since 1970 and `steady_s` for intervals."""
+
+    TITLE = "tinyprof"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("everywhere")
+    CSS = """
+    Screen { background: $background; }
+    Footer { background: $panel; }
+    """
+
+    def __init__(
+        self, source: Source, *, wall_ns: Callable[[], int], steady_s: Callable[[], float], tick_s: float = TICK_S
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.snapshot = Snapshot()
+        self._source, self._wall_ns, self._steady_s, self._tick_s = source, wall_ns, steady_s, tick_s
+        self._advanced_s = float("-inf")
+        self._due: Timer | None = None
+        self.repaints = 0
+
+    def on_mount(self) -> None:
+        """Opens the fleet's screen and starts the source."""
+        self.register_theme(palette.THEME)
+        self.theme = palette.THEME.name
+        self.fleet = FleetScreen(self._source.name)
+        self.push_screen(self.fleet)
+        self.set_interval(self._tick_s, self._advance, name="tick")
+        self._source.start(self._wake)
+        self.call_later(self._advance)
+
+    def on_unmount(self) -> None:
+        """Ends the source before the event loop ends."""
+        self._source.stop()
+
+    def _wake(self) -> None:
+        self.post_message(Woken())
+
+    def on_woken(self) -> None:
+        """At once where the last time is long enough ago, else as soon as it is."""
+        wait_s = self._advanced_s + REPAINT_S - self._steady_s()
+        if wait_s <= 0:
+            self._advance()
+        elif self._due is None:
+            self._due = self.set_timer(wait_s, self._advance, name="repaint")
+
+    def _advance(self) -> None:
+        """One step: what happened becomes one new snapshot, and the screen in front shows it."""
+        if self._due is not None:
+            self._due.stop()
+            self._due = None
+        self._advanced_s = self._steady_s()
+        self._take(self._source.drain())
+
+    def _take(self, happened: list[Event]) -> None:
+        self.snapshot = reduce(self.snapshot, happened, self._wall_ns())
+        self.show_now()
+
+    def show_now(self) -> None:
+        """The screen in front shows the newest snapshot."""
+        screen = self.screen
+        if isinstance(screen, (FleetScreen, BoardScreen)) and screen.is_mounted:
+            self.repaints += 1
+            screen.show(Moment(self.snapshot, self._wall_ns()))
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        """A board of the fleet's table opens."""
+        if message.grid is self.fleet.grid:
+            key = self.fleet.grid.rows[self.fleet.grid.cursor].key
+            screen = BoardScreen(self._source.name, key, self.fleet.neighbour)
+            self.push_screen(screen, lambda _: self.show_now())
+            self.call_later(self.show_now)
+
+    def on_board_screen_history_wanted(self, message: BoardScreen.HistoryWanted) -> None:
+        """Asks the collector that holds the board, if one does."""
+        node, board = message.key
+        collector = collector_for(self.snapshot, node) or ""
+        events: list[Event] = [HistoryAsked(message.key, message.metric, collector)]
+        request = HistoryRequest(node, board, message.metric, limit=HISTORY_POINTS)
+        if collector and not self._source.ask_history(collector, request):
+            events.append(HistoryCame(message.key, message.metric, None, "there is no connection to the broker"))
+        self._take(events)
+
+    def action_help(self) -> None:
+        """Shows the keys."""
+        self.push_screen(HelpScreen(), lambda _: self.show_now())

@@ -1,0 +1,67 @@
+"""Plots out of characters: a sparkline of blocks, and a curve of braille dots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_BRAILLE = 0x2800
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+DOTS_ACROSS, DOTS_DOWN = 2, 4
+_LEAST_SPAN = 0.2
+
+
+def spark(values: Sequence[float], width: int) -> str:
+    """The newest `width` values as blocks, right-aligned.
+
+    The blocks span at least a fifth of the greatest value, so that noise stays calm.
+    """
+    shown = values[-width:] if width > 0 else []
+    if not shown:
+        return " " * max(width, 0)
+    low, high = min(shown), max(shown)
+    low = min(low, high - abs(high) * _LEAST_SPAN)
+    if high == low:
+        return (_BLOCKS[0] * len(shown)).rjust(width)
+    scale = (len(_BLOCKS) - 1) / (high - low)
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in shown).rjust(width)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The range that a plot shows; `high` is greater than `low`."""
+
+    low: float
+    high: float
+
+    def at(self, value: float, steps: int) -> int:
+        """The step, 0 to `steps` - 1, that `value` falls on."""
+        place = (value - self.low) / (self.high - self.low) * (steps - 1)
+        return min(steps - 1, max(0, round(place)))
+
+
+def axis_of(values: Sequence[float], *, margin: float = 0.05) -> Axis:
+    """An axis that holds all `values`; one that do not differ lie in the middle."""
+    low, high = min(values), max(values)
+    pad = (high - low) * margin or abs(high) * 0.1 or 1.0
+    return Axis(low - pad, high + pad)
+
+
+def curve(points: Sequence[tuple[float, float]], across: Axis, up: Axis, width: int, height: int) -> list[str]:
+    """The points joined by lines, as `height` strings of `width` braille characters, the top one first."""
+    columns, rows = width * DOTS_ACROSS, height * DOTS_DOWN
+    cells = [[0] * width for _ in range(height)]
+    before: tuple[int, int] | None = None
+    for x, y in points:
+        here = across.at(x, columns), rows - 1 - up.at(y, rows)
+        for column, row in _line(before or here, here):
+            cells[row // DOTS_DOWN][column // DOTS_ACROSS] |= _DOTS[column % DOTS_ACROSS][row % DOTS_DOWN]
+        before = here
+    return ["".join(chr(_BRAILLE + cell) if cell else " " for cell in line) for line in cells]
+
+
+def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    (x0, y0), (x1, y1) = start, end
+    steps = max(abs(x1 - x0), abs(y1 - y0))
+    if steps == 0:
+        return [end]
+    return [(round(x0 + (x1 - x0) * i / steps), round(y0 + (y1 - y0) * i / steps)) for i in range(steps + 1)]

@@ -1,0 +1,280 @@
+"""All that the dashboard knows, as one immutable value, and the pure reducer that makes the next one.
+
+A batch of events makes one new snapshot: the tables that change are copied once a batch, whatever its size. A
+snapshot in which nothing changed is returned as it is, so that nobody repaints for it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from tinyprof_dashboard import availability as rules
+from tinyprof_dashboard.availability import Heard, Judgement
+from tinyprof_dashboard.events import (
+    AgentGone,
+    AgentSeen,
+    BoardGone,
+    BoardSeen,
+    CollectorGone,
+    CollectorSeen,
+    Event,
+    HistoryAsked,
+    HistoryCame,
+    Key,
+    LinkChanged,
+    MessagesRefused,
+    RetainedComplete,
+)
+from tinyprof_protocol.jobs import HistoryReply
+from tinyprof_protocol.names import PARTITIONS, partition_of
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
+
+MAX_BOARDS = 50_000
+MAX_AGENTS = 20_000
+MAX_COLLECTORS = 64
+SKEW_FROM_NS = 2 * rules.SECOND_NS
+_ALL = frozenset(range(PARTITIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A board as the table shows it: the collector's summary and the state that may be believed now."""
+
+    key: Key
+    site: str
+    agent: str
+    board: str
+    partition: int
+    summary: BoardSummary
+    health: Health
+    reasons: tuple[str, ...]
+    expires_ns: int
+    text: str
+    """All that a plain word of the filter may match, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The history of the one board whose screen is open."""
+
+    key: Key
+    metric: str
+    asked_ns: int
+    reply: HistoryReply | None = None
+    error: str = ""
+    waiting: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything on the screens comes from here."""
+
+    link: LinkChanged = field(default_factory=lambda: LinkChanged(False))
+    complete: bool = False
+    """Whether all that the broker remembers has come at least once."""
+    rows: Mapping[Key, Row] = field(default_factory=lambda: MappingProxyType({}))
+    agents: Mapping[str, Heard[AgentStatus]] = field(default_factory=lambda: MappingProxyType({}))
+    collectors: Mapping[str, Heard[CollectorStatus]] = field(default_factory=lambda: MappingProxyType({}))
+    watched: frozenset[int] = _ALL
+    """Partitions that a live collector holds; all of them until the broker's memory has been read."""
+    counts: Mapping[Health, int] = field(default_factory=lambda: MappingProxyType({}))
+    skew_ns: int = 0
+    """This machine's clock minus the collector's, where it is worth a word."""
+    history: History | None = None
+    refused: int = 0
+    refused_reason: str = ""
+    left_out: int = 0
+    """Boards, agents and collectors beyond the bounds, not shown."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A snapshot being changed: private tables, and what has to be judged anew."""
+
+    rows: dict[Key, Row]
+    agents: dict[str, Heard[AgentStatus]]
+    collectors: dict[str, Heard[CollectorStatus]]
+    now_ns: int
+    boards: set[Key] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+    summaries: dict[Key, BoardSummary] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    left_out: int = 0
+    skew_ns: int = 0
+    new_boards: int = 0
+    aged: bool = False
+
+
+def reduce(snapshot: Snapshot, events: Iterable[Event], now_ns: int) -> Snapshot:
+    """The snapshot after a batch of events, at wall time `now_ns`; the same object if nothing changed."""
+    draft = _Draft(
+        dict(snapshot.rows), dict(snapshot.agents), dict(snapshot.collectors), now_ns, skew_ns=snapshot.skew_ns
+    )
+    dirty = False
+    for event in events:
+        dirty = True
+        _apply(snapshot, draft, event)
+    complete = draft.fields.get("complete", snapshot.complete)
+    _age_senders(draft)
+    watched = _watched(draft.collectors) if complete else _ALL
+    moved = snapshot.watched ^ watched
+    again = _to_judge(snapshot, draft, moved)
+    if not (dirty or again or draft.nodes or moved or draft.aged):
+        return snapshot
+    for key in again:
+        draft.rows[key] = _row(key, draft, watched)
+    return replace(
+        snapshot,
+        rows=MappingProxyType(draft.rows),
+        agents=MappingProxyType(draft.agents),
+        collectors=MappingProxyType(draft.collectors),
+        watched=watched,
+        counts=_count(draft.rows),
+        skew_ns=draft.skew_ns,
+        left_out=snapshot.left_out + draft.left_out,
+        **draft.fields,
+    )
+
+
+def collector_for(snapshot: Snapshot, node: str) -> str | None:
+    """The live collector that holds a node's partition: the one to ask about its boards."""
+    partition = partition_of(node)
+    for name, heard in sorted(snapshot.collectors.items()):
+        if heard.alive and partition in heard.status.partitions:
+            return name
+    return None
+
+
+def age_s(row: Row, snapshot: Snapshot, now_ns: int) -> float:
+    """Seconds since the board's newest value, by the collector's clock."""
+    return max(0.0, (now_ns - snapshot.skew_ns - rules.value_time_ns(row.summary)) / rules.SECOND_NS)
+
+
+def _apply(before: Snapshot, draft: _Draft, event: Event) -> None:
+    match event:
+        case BoardSeen(summary):
+            _board_seen(draft, summary)
+        case BoardGone(key):
+            draft.rows.pop(key, None)
+            draft.boards.discard(key)
+            draft.summaries.pop(key, None)
+        case AgentSeen(status, live):
+            _agent_seen(draft, status, live=live)
+        case AgentGone(node):
+            draft.agents.pop(node, None)
+            draft.nodes.add(node)
+        case CollectorSeen(status, live):
+            _collector_seen(draft, status, live=live)
+        case CollectorGone(collector):
+            draft.collectors.pop(collector, None)
+        case LinkChanged():
+            draft.fields["link"] = event
+        case RetainedComplete():
+            draft.fields["complete"] = True
+        case MessagesRefused(count, reason):
+            draft.fields["refused"] = draft.fields.get("refused", before.refused) + count
+            draft.fields["refused_reason"] = reason
+        case HistoryAsked() | HistoryCame():
+            draft.fields["history"] = _history(draft.fields.get("history", before.history), event, draft.now_ns)
+
+
+def _board_seen(draft: _Draft, summary: BoardSummary) -> None:
+    key = (summary.node, summary.board)
+    if key not in draft.rows and key not in draft.summaries:
+        if len(draft.rows) + draft.new_boards >= MAX_BOARDS:
+            draft.left_out += 1
+            return
+        draft.new_boards += 1
+    draft.summaries[key] = summary
+    draft.boards.add(key)
+
+
+def _agent_seen(draft: _Draft, status: AgentStatus, *, live: bool) -> None:
+    before = draft.agents.get(status.node)
+    if before is None and len(draft.agents) >= MAX_AGENTS:
+        draft.left_out += 1
+        return
+    heard_ns = rules.heard_at(status.time_ns, live=live, now_ns=draft.now_ns)
+    heard = Heard(status, heard_ns, rules.is_alive(status, heard_ns, draft.now_ns))
+    draft.agents[status.node] = heard
+    if before is None or (before.alive, before.status.state) != (heard.alive, heard.status.state):
+        draft.nodes.add(status.node)
+
+
+def _collector_seen(draft: _Draft, status: CollectorStatus, *, live: bool) -> None:
+    if status.id not in draft.collectors and len(draft.collectors) >= MAX_COLLECTORS:
+        draft.left_out += 1
+        return
+    heard_ns = rules.heard_at(status.time_ns, live=live, now_ns=draft.now_ns)
+    draft.collectors[status.id] = Heard(status, heard_ns, rules.is_alive(status, heard_ns, draft.now_ns))
+    if live and status.state == "online" and status.time_ns > 0:
+        skew = draft.now_ns - status.time_ns
+        skew = skew if abs(skew) >= SKEW_FROM_NS else 0
+        if abs(skew - draft.skew_ns) >= rules.SECOND_NS:
+            draft.skew_ns = skew
+
+
+def _history(before: History | None, event: HistoryAsked | HistoryCame, now_ns: int) -> History | None:
+    if isinstance(event, HistoryAsked):
+        kept = before if before is not None and before.key == event.key else None
+        reply = kept.reply if kept is not None and kept.metric == event.metric else None
+        if not event.collector:
+            return History(event.key, event.metric, now_ns, reply, "no live collector holds this board", waiting=False)
+        return History(event.key, event.metric, now_ns, reply)
+    if before is None or (before.key, before.metric) != (event.key, event.metric):
+        return before
+    return replace(before, reply=event.reply or before.reply, error=event.error, waiting=False)
+
+
+def _age_senders(draft: _Draft) -> None:
+    for node, heard in draft.agents.items():
+        if heard.alive and not rules.is_alive(heard.status, heard.heard_ns, draft.now_ns):
+            draft.agents[node] = replace(heard, alive=False)
+            draft.nodes.add(node)
+    for name, told in draft.collectors.items():
+        if told.alive and not rules.is_alive(told.status, told.heard_ns, draft.now_ns):
+            draft.collectors[name] = replace(told, alive=False)
+            draft.aged = True
+
+
+def _watched(collectors: Mapping[str, Heard[CollectorStatus]]) -> frozenset[int]:
+    return frozenset(p for heard in collectors.values() if heard.alive for p in heard.status.partitions)
+
+
+def _to_judge(before: Snapshot, draft: _Draft, moved: frozenset[int]) -> set[Key]:
+    """Boards with a new word, and those whose agent, collector or time limit changed under them."""
+    again = set(draft.boards)
+    collector_now = draft.now_ns - draft.skew_ns
+    everything = draft.skew_ns != before.skew_ns
+    nodes = draft.nodes
+    for key, row in draft.rows.items():
+        if row.expires_ns < collector_now or everything or key[0] in nodes or row.partition in moved:
+            again.add(key)
+    return again
+
+
+def _row(key: Key, draft: _Draft, watched: frozenset[int]) -> Row:
+    before = draft.rows.get(key)
+    summary = draft.summaries.get(key) or (before.summary if before else None)
+    assert summary is not None, "a board is judged only once it has been heard of"
+    node, board = key
+    partition = before.partition if before else partition_of(node)
+    judged: Judgement = rules.judge(
+        summary,
+        draft.agents.get(node),
+        watched=partition in watched,
+        collector_now_ns=draft.now_ns - draft.skew_ns,
+    )
+    site, _, agent = node.partition(".")
+    words = (node, board, summary.platform, summary.stands_for or "", summary.model, summary.engine, summary.driver,
+             summary.quantisation, judged.health, summary.verdict or "", *judged.reasons)  # fmt: skip
+    text = "\n".join(words).lower()
+    return Row(key, site, agent, board, partition, summary, judged.health, judged.reasons, judged.expires_ns, text)
+
+
+def _count(rows: Mapping[Key, Row]) -> Mapping[Health, int]:
+    counts: dict[Health, int] = {"healthy": 0, "warning": 0, "critical": 0, "stale": 0, "offline": 0}
+    for row in rows.values():
+        counts[row.health] += 1
+    return MappingProxyType(counts)

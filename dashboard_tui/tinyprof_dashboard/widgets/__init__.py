@@ -1,0 +1,1 @@
+"""What the screens are made of; none of these widgets knows where its data comes from."""
