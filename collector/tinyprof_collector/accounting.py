@@ -1,0 +1,256 @@
+"""Which seqs of an epoch are accounted, and in which class each of them is.
+
+Every seq that this module has taken in is in exactly one class. `accounted` is the set that drops duplicates and that
+acknowledgements are cut from. Beside it each class is counted on its own, at the moment a seq enters it:
+
+- `stored`, `expired`, `discarded` and `on_word` are ends: nothing leaves them, so that a count is enough;
+- `evicted` and `quarantined` can be left (a record reported evicted still arrives; a quarantined one is replayed or
+  falls out), so that they are sets.
+
+The moves are: nothing to any class; evicted to stored, quarantined or expired; quarantined to stored, expired or
+discarded. A seq that is accounted already and makes none of these moves changes nothing: every operation may be
+repeated. That `accounted` holds as many seqs as the classes together is checked, never assumed (`adds_up`).
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from tinyprof_protocol.delivery import MAX_SACK_RANGES, Sack
+from tinyprof_protocol.ranges import RangeSet
+
+MAX_RANGES = 1024
+"""Ranges of accounted seqs that an epoch may have; a batch that would exceed it waits, unless it begins at its base."""
+
+Outcome = Literal["stored", "quarantined", "expired"]
+"""What becomes of a record that was judged."""
+
+Pairs = list[tuple[int, int]]
+
+
+class AccountImage(Struct, frozen=True, omit_defaults=True):
+    """An `Account` as plain data: what is kept over a restart."""
+
+    node: str
+    epoch: bytes
+    ordinal: int
+    head: int = 0
+    sent_base: int = 1
+    listed_base: int = 1
+    forgotten: bool = False
+    accounted: Pairs = []
+    quarantined: Pairs = []
+    evicted: Pairs = []
+    evicted_folded: int = 0
+    stored: int = 0
+    expired: int = 0
+    discarded: int = 0
+    on_word: int = 0
+    resent: int = 0
+    causes: list[str] = []
+
+
+class Account:
+    """The account of one epoch of one node. Seqs are from 1 up; nothing here does I/O or knows the time."""
+
+    def __init__(self, node: str, epoch: bytes, ordinal: int) -> None:
+        self.node = node
+        self.epoch = epoch
+        self.ordinal = ordinal
+        """Order in which epochs of a node were first heard of."""
+        self.head = 0
+        """The highest seq ever heard of, in a batch or in a status."""
+        self.sent_base = 1
+        """The highest base that a batch carried; all below it is accounted."""
+        self.listed_base = 1
+        """The highest base that a status gave. It decides nothing about duplicates, only what the ledger shows."""
+        self.forgotten = False
+        self.accounted = RangeSet()
+        self.quarantined = RangeSet()
+        self.evicted = RangeSet()
+        self.evicted_folded = 0
+        """Evicted seqs whose ranges were too many to keep: a late copy of one is dropped as resent."""
+        self.stored = 0
+        self.expired = 0
+        self.discarded = 0
+        self.on_word = 0
+        self.resent = 0
+        self.causes: set[str] = set()
+
+    # ---- what a batch says
+
+    def receive_base(self, base: int) -> int:
+        """Accounts 1 to base - 1; returns how many are taken on the agent's word, nobody having them."""
+        self.sent_base = max(self.sent_base, base)
+        self.hear_of(base - 1)
+        new = self.accounted.add(1, base - 1) if base > 1 else 0
+        self.on_word += new
+        return new
+
+    def evict(self, first: int, last: int, cause: str) -> int:
+        """Takes seqs as evicted, save those in a class already; returns how many were new."""
+        self.hear_of(last)
+        gaps = self.accounted.absent(first, last)
+        for a, b in gaps:
+            self.accounted.add(a, b)
+            self.evicted.add(a, b)
+        if gaps:
+            self.causes.add(cause)
+        self._fold_evicted()
+        return sum(b - a + 1 for a, b in gaps)
+
+    def is_due(self, seq: int) -> bool:
+        """Whether a record of this seq is to be judged: it is in no class, or only reported evicted."""
+        return seq not in self.accounted or (bool(self.evicted) and seq in self.evicted)
+
+    def settle(self, first: int, last: int, outcome: Outcome) -> int:
+        """Puts the seqs that are due into a class; returns how many entered it. The others stay where they are."""
+        self.hear_of(last)
+        entering = self.accounted.absent(first, last)
+        if self.evicted:
+            entering += self.evicted.within(first, last)
+            self.evicted.discard(first, last)
+        entered = sum(b - a + 1 for a, b in entering)
+        self.accounted.add(first, last)
+        if outcome == "stored":
+            self.stored += entered
+        elif outcome == "expired":
+            self.expired += entered
+        else:
+            self.quarantined.update(entering)
+        return entered
+
+    # ---- what the quarantine says
+
+    def release(self, seq: int, outcome: Literal["stored", "expired", "discarded"]) -> bool:
+        """Moves a quarantined seq on; False if it was not in that class."""
+        if not self.quarantined.discard(seq):
+            return False
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        return True
+
+    # ---- what a status says
+
+    def hear_of(self, seq: int) -> None:
+        """Raises the highest seq ever heard of."""
+        self.head = max(self.head, seq)
+
+    def list_owed(self, base: int, head: int) -> None:
+        """A status lists the epoch: from `base` on it is still owed, up to `head` it exists."""
+        self.listed_base = max(self.listed_base, base)
+        self.hear_of(max(head, base - 1))
+        self.forgotten = False
+
+    # ---- what is known
+
+    def classes(self) -> dict[str, int]:
+        """How many seqs are in each class that is counted here."""
+        return {
+            "stored": self.stored,
+            "quarantined": self.quarantined.count(),
+            "expired": self.expired,
+            "discarded": self.discarded,
+            "evicted": self.evicted.count() + self.evicted_folded,
+            "stored_on_word": self.on_word,
+        }
+
+    def adds_up(self) -> bool:
+        """Whether the classes, each counted on its own, together hold as many seqs as are accounted."""
+        return sum(self.classes().values()) == self.accounted.count()
+
+    def has_room_for(self, pairs: Iterable[tuple[int, int]], base: int) -> bool:
+        """Whether taking these ranges, and 1 to base - 1, keeps the epoch within its bound of ranges."""
+        pairs = list(pairs)
+        if len(self.accounted) + len(pairs) + 1 <= MAX_RANGES:
+            return True
+        trial = self.accounted.copy()
+        if base > 1:
+            trial.add(1, base - 1)
+        trial.update(pairs)
+        return len(trial) <= MAX_RANGES
+
+    def _fold_evicted(self) -> None:
+        if len(self.evicted) > MAX_RANGES:
+            for first, last in self.evicted.pairs()[: len(self.evicted) - MAX_RANGES]:
+                self.evicted_folded += self.evicted.discard(first, last)
+
+    # ---- as plain data
+
+    def image(self) -> AccountImage:
+        """The account as plain data."""
+        return AccountImage(
+            self.node,
+            self.epoch,
+            self.ordinal,
+            self.head,
+            self.sent_base,
+            self.listed_base,
+            self.forgotten,
+            self.accounted.pairs(),
+            self.quarantined.pairs(),
+            self.evicted.pairs(),
+            self.evicted_folded,
+            self.stored,
+            self.expired,
+            self.discarded,
+            self.on_word,
+            self.resent,
+            sorted(self.causes),
+        )
+
+    @classmethod
+    def from_image(cls, image: AccountImage) -> "Account":
+        """The account that an image was taken of."""
+        account = cls(image.node, image.epoch, image.ordinal)
+        account.head = image.head
+        account.sent_base = image.sent_base
+        account.listed_base = image.listed_base
+        account.forgotten = image.forgotten
+        account.accounted = RangeSet(image.accounted)
+        account.quarantined = RangeSet(image.quarantined)
+        account.evicted = RangeSet(image.evicted)
+        account.evicted_folded = image.evicted_folded
+        account.stored = image.stored
+        account.expired = image.expired
+        account.discarded = image.discarded
+        account.on_word = image.on_word
+        account.resent = image.resent
+        account.causes = set(image.causes)
+        return account
+
+
+def sacks_for(account: Account, spans: Iterable[tuple[int, int]]) -> list[Sack]:
+    """Acknowledgements that answer batches which had these spans (lowest and highest seq each).
+
+    The ranges that the spans touch come first, then the highest others, at most 64 in one acknowledgement. One is
+    enough unless the batches themselves have more ranges than that.
+    """
+    cum = account.accounted.cum
+    own: dict[tuple[int, int], None] = {}
+    pairs = account.accounted.pairs()
+    for first, last in spans:
+        if last > cum:
+            own.update((pair, None) for pair in pairs if pair[1] >= first and pair[0] <= last and pair[0] > cum)
+    ranges = list(own)
+    if len(ranges) < MAX_SACK_RANGES:
+        others = (pair for pair in reversed(pairs) if pair[0] > cum and pair not in own)
+        ranges.extend(pair for pair, _ in zip(others, range(MAX_SACK_RANGES - len(ranges)), strict=False))
+    chunks = [ranges[i : i + MAX_SACK_RANGES] for i in range(0, len(ranges), MAX_SACK_RANGES)] or [[]]
+    return [Sack(account.node, account.epoch, cum, sorted(chunk)) for chunk in chunks]
+
+
+def runs_of(seqs: Iterable[int]) -> Pairs:
+    """Sorted numbers as inclusive runs."""
+    runs: Pairs = []
+    first = last = 0
+    for seq in seqs:
+        if seq == last + 1 and first:
+            last = seq
+            continue
+        if first:
+            runs.append((first, last))
+        first = last = seq
+    if first:
+        runs.append((first, last))
+    return runs

@@ -1,0 +1,98 @@
+"""Batches between the MQTT thread and the pipeline: a few of each agent, handed over in lists, agents in turn.
+
+Nothing here has been acknowledged, so that anything may fall: the agent sends it again. What falls is counted.
+"""
+
+import threading
+from collections import deque
+
+from tinyprof_protocol.connection import Message
+
+MAX_OF_ONE_AGENT = 8
+MAX_MESSAGES = 80_000
+MAX_BYTES = 256 * 1024 * 1024
+MAX_COUNTED_NODES = 10_000
+_NODE_LEVEL = 3
+
+
+class Inbox:
+    """A bounded queue of record messages. `put` is for the MQTT thread, `take` for the pipeline's."""
+
+    def __init__(
+        self, max_of_one_agent: int = MAX_OF_ONE_AGENT, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._max_of_one = max_of_one_agent
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition(threading.Lock())
+        self._queues: dict[str, deque[Message]] = {}
+        self._size = 0
+        self._bytes = 0
+        self._closed = False
+        self._deferred: dict[str, int] = {}
+
+    def put(self, message: Message) -> bool:
+        """Takes a message in, or lets it fall and counts it as deferred (False)."""
+        levels = message.topic.split("/", _NODE_LEVEL + 1)
+        node = levels[_NODE_LEVEL] if len(levels) > _NODE_LEVEL else ""
+        size = len(message.payload)
+        with self._changed:
+            queue = self._queues.get(node)
+            if (
+                (queue is not None and len(queue) >= self._max_of_one)
+                or self._size >= self._max_messages
+                or self._bytes + size > self._max_bytes
+            ):
+                self._count_deferred(node)
+                return False
+            if queue is None:
+                queue = self._queues[node] = deque()
+            queue.append(message)
+            self._bytes += size
+            self._size += 1
+            if self._size == 1:
+                self._changed.notify()
+        return True
+
+    def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
+        """Up to `limit` messages, one of each agent in turn; waits for the first. Empty after the timeout or `close`.
+
+        An agent that was served goes behind those that were not.
+        """
+        with self._changed:
+            if not self._size and not self._closed:
+                self._changed.wait_for(lambda: self._size or self._closed, timeout_s)
+            taken: list[Message] = []
+            while self._queues and len(taken) < limit:
+                self._one_round(taken, limit)
+            return taken
+
+    def _one_round(self, taken: list[Message], limit: int) -> None:
+        for node in list(self._queues)[: limit - len(taken)]:
+            queue = self._queues.pop(node)
+            message = queue.popleft()
+            taken.append(message)
+            self._size -= 1
+            self._bytes -= len(message.payload)
+            if queue:
+                self._queues[node] = queue
+
+    def close(self) -> None:
+        """Wakes whoever waits; what is in the inbox can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def deferred(self) -> dict[str, int]:
+        """How many messages of each node fell, as a copy. Past 10,000 nodes the rest is counted under ''."""
+        with self._changed:
+            return dict(self._deferred)
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return self._size
+
+    def _count_deferred(self, node: str) -> None:
+        if node not in self._deferred and len(self._deferred) >= MAX_COUNTED_NODES:
+            node = ""
+        self._deferred[node] = self._deferred.get(node, 0) + 1

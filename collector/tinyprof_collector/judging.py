@@ -1,0 +1,155 @@
+"""From messages to a plan: what is decoded, what is a duplicate, what has to be written and what is poison.
+
+Nothing is changed here. A plan may be thrown away and made again, which is what happens when a store takes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from tinyprof_collector.accounting import Pairs, runs_of
+from tinyprof_collector.ledger import Ledger
+from tinyprof_collector.quarantine import Poison
+from tinyprof_collector.stores.store import Arrival
+from tinyprof_protocol.codec import BadMessage, decode, unpack
+from tinyprof_protocol.connection import Message
+from tinyprof_protocol.delivery import Batch
+from tinyprof_protocol.names import is_node
+from tinyprof_protocol.ranges import RangeSet
+from tinyprof_protocol.records import Record
+from tinyprof_protocol.topics import BadTopic, Topic, parse
+
+MAX_SPAN = 10**9
+"""How far above its base a batch may reach: an epoch at 1,000 records/s takes 11 days for it."""
+
+Key = tuple[str, bytes]
+
+
+@dataclass(slots=True)
+class Work:
+    """One batch and what it asks for. Its records to write are `plan.arrivals[first : first + count]`."""
+
+    batch: Batch
+    span: tuple[int, int]
+    first: int
+    count: int = 0
+    bad: list[int] = field(default_factory=list)
+    """Seqs of records that cannot be decoded."""
+    resent: int = 0
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a list of messages asks for."""
+
+    works: list[Work] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+    poisons: list[Poison] = field(default_factory=list)
+    deferred: list[str] = field(default_factory=list)
+    """Nodes of batches that would exceed the bounds of ranges or epochs."""
+    planned: dict[Key, RangeSet] = field(default_factory=dict)
+    """Seqs that this plan takes in already."""
+    evicting: dict[Key, Pairs] = field(default_factory=dict)
+
+
+class Unfit(Exception):
+    """A message that cannot be taken as a whole; the text says why."""
+
+
+def plan_for(messages: Sequence[Message], ledger: Ledger) -> Plan:
+    """The plan for a list of messages. A message at which the code fails is poison, and never harms the others."""
+    plan = Plan()
+    for message in messages:
+        mark = len(plan.arrivals), len(plan.poisons)
+        try:
+            add_to_plan(plan, open_batch(message), message.topic, ledger)
+        except Unfit as why:
+            plan.poisons.append(whole(message, str(why)))
+        except Exception as why:  # noqa: BLE001  (whatever it is, the other messages must not suffer from it)
+            del plan.arrivals[mark[0] :], plan.poisons[mark[1] :]
+            plan.poisons.append(whole(message, f"{type(why).__name__}: {why}"))
+    return plan
+
+
+def open_batch(message: Message) -> Batch:
+    """The batch in a message, checked against its topic. Raises Unfit."""
+    try:
+        topic = _parsed(message.topic)
+        if topic.kind != "records":
+            raise Unfit(f"{message.topic!r} is no topic for records")
+        batch = decode(message.payload, Batch)
+    except (BadTopic, BadMessage) as why:
+        raise Unfit(str(why)) from None
+    if batch.node != topic.node:
+        raise Unfit(f"a batch of {batch.node} under the topic of {topic.node}")
+    return batch
+
+
+def whole(message: Message, reason: str) -> Poison:
+    """A message for the quarantine, under the node of its topic where that names one."""
+    levels = message.topic.split("/")
+    node = levels[3] if len(levels) > 3 and is_node(levels[3]) else ""
+    return Poison(node, message.topic, reason, message.payload)
+
+
+def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
+    """Judges a batch and each of its records. Raises Unfit for numbers that no spool would give."""
+    seqs = [entry.seq for entry in batch.records]
+    span = _span(batch, seqs)
+    key = (batch.node, batch.epoch)
+    account = ledger.find(*key)
+    planned = plan.planned.get(key) or RangeSet()
+    pairs = runs_of(sorted(seqs)) + [(evicted.first, evicted.last) for evicted in batch.evicted]
+    at_base = not pairs or span[0] <= batch.base
+    if not ledger.may_open(*key, at_base=at_base) or not (at_base or _has_room(plan, batch, pairs, ledger)):
+        plan.deferred.append(batch.node)
+        return
+    work = Work(batch, span, len(plan.arrivals))
+    fresh = account is None or not account.accounted.within(*span)
+    fresh = fresh and not planned.within(*span) and span[0] >= batch.base and len(set(seqs)) == len(seqs)
+    taken: set[int] = set()
+    for entry in batch.records:
+        seq = entry.seq
+        if not fresh:
+            known = seq < batch.base if account is None else not account.is_due(seq)
+            evicted_below = account is not None and seq in account.evicted
+            if known or seq in taken or seq in planned or (seq < batch.base and not evicted_below):
+                work.resent += 1
+                continue
+            taken.add(seq)
+        try:
+            record = unpack(entry.data, Record)
+        except BadMessage as why:
+            plan.poisons.append(Poison(batch.node, topic, str(why), entry.data, batch.epoch, seq))
+            work.bad.append(seq)
+            continue
+        plan.arrivals.append(Arrival(batch.node, batch.epoch, seq, entry.data, record))
+    work.count = len(plan.arrivals) - work.first
+    planned.update(runs_of(sorted(seqs)))
+    plan.planned[key] = planned
+    if batch.evicted:
+        plan.evicting.setdefault(key, []).extend((evicted.first, evicted.last) for evicted in batch.evicted)
+    plan.works.append(work)
+
+
+def _span(batch: Batch, seqs: list[int]) -> tuple[int, int]:
+    for evicted in batch.evicted:
+        if evicted.last < evicted.first:
+            raise Unfit(f"evicted range {evicted.first} to {evicted.last} is turned round")
+    lowest = min((*seqs, *(evicted.first for evicted in batch.evicted)), default=batch.base)
+    highest = max((*seqs, *(evicted.last for evicted in batch.evicted)), default=max(batch.base - 1, 1))
+    if highest - batch.base > MAX_SPAN:
+        raise Unfit(f"seq {highest} lies over {MAX_SPAN} above the base {batch.base}")
+    return lowest, highest
+
+
+def _has_room(plan: Plan, batch: Batch, pairs: Pairs, ledger: Ledger) -> bool:
+    key = (batch.node, batch.epoch)
+    account = ledger.find(*key)
+    already = [*plan.planned.get(key, ()), *plan.evicting.get(key, ())]
+    return account is None or account.has_room_for([*already, *pairs], batch.base)
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(topic: str) -> Topic:
+    return parse(topic)

@@ -1,0 +1,1 @@
+"""What of the accounting must survive a restart."""

@@ -1,0 +1,311 @@
+"""The embedded store: one SQLite file, unique by (node, epoch, seq), with a run's figures as rows.
+
+The whole encoded record is kept beside them, so that a read gives back what the agent sent. Rows are appended in the
+order in which they came; only the small index by board and time is written out of order.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tinyprof_collector.ledger import StoreCount
+from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable
+from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader
+from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
+from tinyprof_protocol.records import Result, Sample
+
+log = logging.getLogger(__name__)
+
+DAY_NS = 24 * 3600 * 10**9
+RETENTION_DAYS = 30.0
+TIDY_EVERY_S = 60.0
+TIDY_ROWS = 2000
+"""Records that one round of deleting takes at most, so that writing never waits long for it."""
+MAX_METRICS = 1000
+"""Metric names that get rows of their own; a record with others is kept whole all the same."""
+MAX_KNOWN = 100_000
+
+MIGRATIONS = (
+    """
+    CREATE TABLE epochs (id INTEGER PRIMARY KEY, node TEXT NOT NULL, epoch BLOB NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0, UNIQUE (node, epoch));
+    CREATE TABLE boards (id INTEGER PRIMARY KEY, node TEXT NOT NULL, board TEXT NOT NULL,
+        results INTEGER NOT NULL DEFAULT 0, valid INTEGER NOT NULL DEFAULT 0,
+        unstable INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, UNIQUE (node, board));
+    CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE records (id INTEGER PRIMARY KEY, epoch_id INTEGER NOT NULL, seq INTEGER NOT NULL,
+        board_id INTEGER NOT NULL, kind INTEGER NOT NULL, time_ns INTEGER NOT NULL, verdict TEXT, run_id BLOB,
+        data BLOB NOT NULL, UNIQUE (epoch_id, seq));
+    CREATE INDEX records_by_board ON records (board_id, kind, time_ns);
+    CREATE TABLE figures (record_id INTEGER NOT NULL, metric_id INTEGER NOT NULL, value REAL NOT NULL,
+        low REAL, high REAL, PRIMARY KEY (record_id, metric_id)) WITHOUT ROWID
+    """,
+)
+# A plain INSERT: what is there already was looked up in the same transaction, and OR IGNORE would also pass over a row
+# that breaks another rule, in silence.
+INSERT_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_FIGURE = "INSERT INTO figures VALUES (?, ?, ?, ?, ?)"
+_TALLY = """UPDATE boards SET results = results + ?, valid = valid + ?, unstable = unstable + ?, invalid = invalid + ?
+    WHERE id = ?"""
+_COUNT = """SELECT COALESCE(SUM(deleted), 0),
+    COALESCE(SUM((SELECT COUNT(*) FROM records r WHERE r.epoch_id = e.id)), 0)
+    FROM epochs e WHERE node = :node AND (:epoch IS NULL OR epoch = :epoch)"""
+_ADD_EPOCH = "INSERT OR IGNORE INTO epochs (node, epoch) VALUES (?, ?)"
+_FIND_EPOCH = "SELECT id FROM epochs WHERE node = ? AND epoch = ?"
+_ADD_BOARD = "INSERT OR IGNORE INTO boards (node, board) VALUES (?, ?)"
+_FIND_BOARD = "SELECT id FROM boards WHERE node = ? AND board = ?"
+_TO_BLAME = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, ValueError, TypeError, OverflowError)
+"""What a record can be blamed for. Any other error is the file's, and holds everything."""
+_VERDICTS = ("valid", "unstable", "invalid")
+
+RecordRow = tuple[int, int, int, int, int, int, str | None, bytes | None, bytes]
+FigureRow = tuple[int, int, float, float | None, float | None]
+
+
+class SqliteStore:
+    """Writes from one thread; `read` opens a connection of its own for any other."""
+
+    name = "sqlite"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+        retention_days: float | None = RETENTION_DAYS,
+        max_bytes: int | None = None,
+        busy_timeout_ms: int | None = None,
+    ) -> None:
+        """Opens or makes the file. `retention_days` None keeps for ever; `max_bytes` bounds the file.
+
+        Raises StoreFailed when it cannot be opened: it is never set aside, because it is what everything rests on.
+        """
+        self._path = path
+        self._clock = clock
+        self._monotonic = monotonic
+        self._retention_ns = None if retention_days is None else int(retention_days * DAY_NS)
+        self._error: str | None = None
+        self._tidy_at = monotonic()
+        try:
+            self._connection = open_durable(path, MIGRATIONS)
+            self._connection.execute("PRAGMA cache_size = -65536")
+            if busy_timeout_ms is not None:
+                self._connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout_ms)}")
+            if max_bytes is not None:
+                page = self._connection.execute("PRAGMA page_size").fetchone()[0]
+                self._connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
+            self._forget_known()
+        except (sqlite3.Error, OSError, WrongVersion) as why:
+            raise StoreFailed(f"store {path}: {line_of(why)}") from why
+
+    # ---- the store's four promises
+
+    def check(self) -> str | None:
+        """What is wrong, in a line; None if the last write went well and the file answers."""
+        if self._error is not None:
+            return self._error
+        try:
+            self._connection.execute("SELECT 1 FROM epochs LIMIT 1").fetchone()
+        except sqlite3.Error as why:
+            return f"store {self._path}: {line_of(why)}"
+        return None
+
+    def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        """Writes all in one transaction. Raises StoreFailed when the file takes nothing now."""
+        try:
+            try:
+                answers = self._write(arrivals)
+            except _TO_BLAME:
+                self._roll_back()
+                answers = [self._write_alone(arrival) for arrival in arrivals]
+            self._tidy_if_due()
+        except sqlite3.Error as why:
+            self._roll_back()
+            self._error = f"store {self._path}: {line_of(why)}"
+            raise StoreFailed(self._error) from why
+        self._error = None
+        return answers
+
+    def read(self) -> SqliteReader:
+        """A reader for the calling thread. Raises StoreFailed."""
+        return SqliteReader(self._path)
+
+    def count(self, node: str, epoch: bytes | None = None) -> StoreCount:
+        """Records of an epoch, or of a node, that are there, and those that retention deleted. Raises StoreFailed."""
+        try:
+            deleted, held = self._connection.execute(_COUNT, {"node": node, "epoch": epoch}).fetchone()
+        except sqlite3.Error as why:
+            raise StoreFailed(f"store {self._path}: {line_of(why)}") from why
+        return StoreCount(held, deleted)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    # ---- writing
+
+    def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        oldest_ns = -(2**63) if self._retention_ns is None else self._clock() - self._retention_ns
+        self._connection.execute("BEGIN IMMEDIATE")
+        answers: list[Answer] = []
+        records: list[RecordRow] = []
+        figures: list[FigureRow] = []
+        held: set[int] = set()
+        tallies: dict[int, list[int]] = {}
+        key: tuple[str, bytes] | None = None
+        epoch_id = 0
+        for at, arrival in enumerate(arrivals):
+            node, epoch, seq, _, record = arrival
+            if (node, epoch) != key:
+                key = (node, epoch)
+                epoch_id = self._epoch_id(key)
+                held = self._held(epoch_id, arrivals, at)
+            if seq in held:
+                answers.append("held")
+            elif record.time_ns < oldest_ns:
+                answers.append("expired")
+            else:
+                held.add(seq)
+                self._add_rows(arrival, epoch_id, records, figures, tallies)
+                answers.append("stored")
+        self._connection.executemany(INSERT_RECORD, records)
+        self._connection.executemany(INSERT_FIGURE, figures)
+        self._connection.executemany(_TALLY, [(*tally, board_id) for board_id, tally in tallies.items()])
+        self._connection.execute("COMMIT")
+        return answers
+
+    def _add_rows(
+        self,
+        arrival: Arrival,
+        epoch_id: int,
+        records: list[RecordRow],
+        figures: list[FigureRow],
+        tallies: dict[int, list[int]],
+    ) -> None:
+        record = arrival.record
+        body = record.body
+        record_id = self._next_id
+        self._next_id += 1
+        board_id = self._board_id((arrival.node, body.board or ""))
+        kind, verdict, run_id = EVENT, None, None
+        metrics = self._metrics
+        if isinstance(body, Result):
+            kind, verdict, run_id = RESULT, body.verdict, body.run_id
+            tally = tallies.setdefault(board_id, [0, 0, 0, 0])
+            tally[0] += 1
+            tally[1 + _VERDICTS.index(verdict)] += 1
+            for name, figure in body.figures.items():
+                metric_id = metrics.get(name) or self._new_metric(name)
+                if metric_id:
+                    figures.append((record_id, metric_id, figure.value, figure.low, figure.high))
+        elif isinstance(body, Sample):
+            kind = SAMPLE
+            for name, value in body.readings.items():
+                metric_id = metrics.get(name) or self._new_metric(name)
+                if metric_id:
+                    figures.append((record_id, metric_id, value, None, None))
+        records.append(
+            (record_id, epoch_id, arrival.seq, board_id, kind, record.time_ns, verdict, run_id, arrival.data)
+        )
+
+    def _write_alone(self, arrival: Arrival) -> Answer:
+        try:
+            return self._write([arrival])[0]
+        except _TO_BLAME as why:
+            self._roll_back()
+            return Refused(f"the store {self.name} refuses it: {line_of(why)}")
+
+    def _held(self, epoch_id: int, arrivals: Sequence[Arrival], start: int) -> set[int]:
+        """Which seqs of the run of one epoch that begins at `start` are there already."""
+        node, epoch = arrivals[start][:2]
+        seqs = []
+        for i in range(start, len(arrivals)):
+            if arrivals[i].epoch != epoch or arrivals[i].node != node:
+                break
+            seqs.append(arrivals[i].seq)
+        first, last = min(seqs), max(seqs)
+        if last - first < 4 * len(seqs):
+            sql = "SELECT seq FROM records WHERE epoch_id = ? AND seq BETWEEN ? AND ?"
+            return {seq for (seq,) in self._connection.execute(sql, (epoch_id, first, last))}
+        sql = "SELECT 1 FROM records WHERE epoch_id = ? AND seq = ?"
+        return {seq for seq in seqs if self._connection.execute(sql, (epoch_id, seq)).fetchone()}
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._forget_known()
+
+    # ---- ids of epochs, boards and metrics
+
+    def _forget_known(self) -> None:
+        """Ids given within a transaction that was rolled back are gone with it."""
+        self._epochs: dict[tuple[str, bytes], int] = {}
+        self._boards: dict[tuple[str, str], int] = {}
+        self._metrics: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM metrics").fetchall())
+        self._next_id: int = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM records").fetchone()[0]
+
+    def _epoch_id(self, key: tuple[str, bytes]) -> int:
+        known = self._epochs.get(key)
+        if known is None:
+            if len(self._epochs) >= MAX_KNOWN:
+                self._epochs.clear()
+            known = self._epochs[key] = self._intern(_ADD_EPOCH, _FIND_EPOCH, key)
+        return known
+
+    def _board_id(self, key: tuple[str, str]) -> int:
+        known = self._boards.get(key)
+        if known is None:
+            if len(self._boards) >= MAX_KNOWN:
+                self._boards.clear()
+            known = self._boards[key] = self._intern(_ADD_BOARD, _FIND_BOARD, key)
+        return known
+
+    def _intern(self, add: str, find: str, key: tuple[str, str | bytes]) -> int:
+        self._connection.execute(add, key)
+        return int(self._connection.execute(find, key).fetchone()[0])
+
+    def _new_metric(self, name: str) -> int | None:
+        if len(self._metrics) >= MAX_METRICS:
+            return None
+        self._connection.execute("INSERT OR IGNORE INTO metrics (name) VALUES (?)", (name,))
+        found = self._connection.execute("SELECT id FROM metrics WHERE name = ?", (name,)).fetchone()
+        self._metrics[name] = int(found[0])
+        return int(found[0])
+
+    # ---- retention
+
+    def _tidy_if_due(self) -> None:
+        if self._retention_ns is None or self._monotonic() < self._tidy_at:
+            return
+        deleted = self.tidy()
+        self._tidy_at = self._monotonic() + (0.0 if deleted >= TIDY_ROWS else TIDY_EVERY_S)
+
+    def tidy(self) -> int:
+        """Deletes up to 2,000 records that are older than the retention, and counts them by epoch; returns how many."""
+        if self._retention_ns is None:
+            return 0
+        oldest_ns = self._clock() - self._retention_ns
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        old: list[tuple[int, int]] = []
+        for (board_id,) in run("SELECT id FROM boards").fetchall():
+            for kind in (RESULT, SAMPLE, EVENT):
+                sql = "SELECT id, epoch_id FROM records WHERE board_id = ? AND kind = ? AND time_ns < ? LIMIT ?"
+                old += run(sql, (board_id, kind, oldest_ns, TIDY_ROWS - len(old))).fetchall()
+            if len(old) >= TIDY_ROWS:
+                break
+        by_epoch: dict[int, int] = {}
+        for _, epoch_id in old:
+            by_epoch[epoch_id] = by_epoch.get(epoch_id, 0) + 1
+        ids = [(record_id,) for record_id, _ in old]
+        self._connection.executemany("DELETE FROM figures WHERE record_id = ?", ids)
+        self._connection.executemany("DELETE FROM records WHERE id = ?", ids)
+        counts = [(n, epoch_id) for epoch_id, n in by_epoch.items()]
+        self._connection.executemany("UPDATE epochs SET deleted = deleted + ? WHERE id = ?", counts)
+        run("COMMIT")
+        return len(old)

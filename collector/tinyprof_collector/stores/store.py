@@ -1,0 +1,92 @@
+"""What a store is: one file behind `check`, `write`, `read` and `count`."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from tinyprof_collector.ledger import StoreCount
+from tinyprof_protocol.jobs import Point
+from tinyprof_protocol.records import Record
+
+
+class Arrival(NamedTuple):
+    """A record on its way into the stores: whose it is, its bytes as they came, and what they decode to."""
+
+    node: str
+    epoch: bytes
+    seq: int
+    data: bytes
+    record: Record
+
+
+class Refused(NamedTuple):
+    """The store will never take this record, and says why; its neighbours are not to blame."""
+
+    reason: str
+
+
+Answer = Literal["stored", "held", "expired"] | Refused
+"""`held`: it was there already. `expired`: it lies outside the store's retention and was not written."""
+
+
+class StoreFailed(Exception):
+    """The store takes nothing now: hold, try again, acknowledge nothing. `retry_after_s` is the store's own wish."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True)
+class BoardLatest:
+    """What a store knows of a board: its newest result and sample, and how its runs went."""
+
+    node: str
+    board: str
+    result: Record | None = None
+    sample: Record | None = None
+    spark: list[float] = field(default_factory=list)
+    """decode_tps of the newest runs, oldest first."""
+    results: int = 0
+    valid: int = 0
+    unstable: int = 0
+    invalid: int = 0
+
+
+class Reader(Protocol):
+    """Reads of a store. A reader belongs to the thread that opened it."""
+
+    def history(self, node: str, board: str, metric: str, since_ns: int = 0, limit: int = 500) -> list[Point]:
+        """The newest `limit` points of a metric since a time, oldest first."""
+
+    def runs(self, node: str, board: str, limit: int = 32) -> list[Record]:
+        """The newest results of a board, newest first."""
+
+    def latest(self, node: str | None = None) -> list[BoardLatest]:
+        """Every board (of a node), with the newest that is known of it."""
+
+
+class Store(Protocol):
+    """Takes records once each. `check`, `write` and `count` come from the pipeline's thread, `read` from any."""
+
+    name: str
+
+    def check(self) -> str | None:
+        """What is wrong, in a line; None if nothing is."""
+
+    def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        """Writes records and returns, in order, what became of each, once that would survive a loss of power.
+
+        A record of a (node, epoch, seq) that is there already is not written again. Raises StoreFailed; then some may
+        have been written, and will be `held` when they come again.
+        """
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """A reader for the calling thread. Raises StoreFailed."""
+
+    def count(self, node: str, epoch: bytes | None = None) -> StoreCount:
+        """How many records of an epoch, or of a node, the store holds. Raises StoreFailed."""
+
+    def close(self) -> None:
+        """Lets go of what is held."""
