@@ -102,12 +102,12 @@ class _CurrentStderr(logging.Handler):
 
 
 def set_up_logging(verbosity: int, *, service: bool = False) -> None:
-    """Warnings and worse on stderr; a service says what it does; -v and -vv say more. LOG_LEVEL goes before."""
+    """Logs to stderr: a service says what it does, a command only errors. LOG_LEVEL goes before, -v and -vv first."""
     wanted = os.environ.get("LOG_LEVEL", "").strip().upper()
     level = logging.getLevelNamesMapping().get(wanted) if wanted else None
     if wanted and level is None:
         raise WrongUse(f"LOG_LEVEL {wanted!r} is no level: write DEBUG, INFO, WARNING or ERROR")
-    default = logging.INFO if service else logging.WARNING
+    default = logging.INFO if service else logging.ERROR
     chosen = {0: level or default, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, _CurrentStderr)]:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -52,7 +52,7 @@ class FakeCollector:
             subscriptions=[(topics.requests(self.name), 1)],
         )
 
-    def __enter__(self) -> "FakeCollector":
+    def __enter__(self) -> Self:
         self.connection.start()
         assert self.up.wait(10)
         return self
@@ -73,9 +73,7 @@ class FakeCollector:
         request = decode(message.payload, KINDS[kind])
         self.requests.append((kind, request))
         for reply in self.answers.get(kind, lambda _: [])(request):
-            self.connection.publish(
-                Publication(message.response_topic, encode(reply), correlation=message.correlation)
-            )
+            self.connection.publish(Publication(message.response_topic, encode(reply), correlation=message.correlation))
 
 
 @pytest.fixture(scope="session")

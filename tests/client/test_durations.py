@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,16 @@ from tinyprof.durations import BadDuration, parse_duration, show_age
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30), ("24h", 86400), ("1h30m", 5400), ("250ms", 0.25), ("7d", 604800), ("1.5m", 90), ("12", 12), ("2w", 1209600)],
+    [
+        ("30s", 30),
+        ("24h", 86400),
+        ("1h30m", 5400),
+        ("250ms", 0.25),
+        ("7d", 604800),
+        ("1.5m", 90),
+        ("12", 12),
+        ("2w", 1209600),
+    ],
 )
 def test_what_people_write(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
@@ -21,10 +32,8 @@ def test_anything_else_is_an_error_that_shows_how(text: str) -> None:
 
 @given(st.text(max_size=12))
 def test_any_text_gives_seconds_or_the_one_error(text: str) -> None:
-    try:
+    with contextlib.suppress(BadDuration):
         assert parse_duration(text) > 0
-    except BadDuration:
-        pass
 
 
 def test_ages_in_their_largest_fitting_unit() -> None:

@@ -227,14 +227,14 @@ def test_an_item_of_the_quarantine_needs_its_collector_where_there_are_two(colle
 
 
 def test_no_broker_is_one_line_that_says_what_to_do() -> None:
-    with pytest.raises(BrokerUnreachable, match="no broker at .*TINYPROF_BROKER"):
+    with pytest.raises(BrokerUnreachable, match=r"no broker at .*TINYPROF_BROKER"):
         tinyprof.connect(f"127.0.0.1:{free_port()}").__enter__()
 
 
 def test_a_broker_without_a_collector_says_so_after_two_seconds() -> None:
     with EmbeddedBroker() as lonely, tinyprof.connect(lonely.url) as fleet:
         began = time.monotonic()
-        with pytest.raises(NoCollector, match="no collector is behind it.*tinyprof collector run"):
+        with pytest.raises(NoCollector, match=r"no collector is behind it.*tinyprof collector run"):
             fleet.boards()
         assert time.monotonic() - began >= 1.9
 

@@ -22,7 +22,10 @@ def command() -> None:
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
 @click.pass_context
 def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Path | None) -> int:
-    """Runs an agent until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Runs an agent.
+
+    Until it is told to stop, by SIGTERM or Ctrl-C.
+    """
     set_up_logging(ctx.obj or 0, service=True)
     from tinyprof_agent.config import BadConfig, load
 

@@ -32,11 +32,11 @@ _POLL_S = 0.2
               help="Where state and logs lie, and stay.  [default: a temporary directory]")  # fmt: skip
 @json_option
 def command(for_s: float | None, boards: str, state_dir: Path | None, as_json: bool) -> int:
-    """Runs everything here: broker, collector, agent, boards.
+    """Runs everything on this machine.
 
-    With the dashboard in front on a terminal; otherwise for a while, with a summary. The last line of --json is one
-    object: every figure counted where it happens. Exit 0 if the ledger adds up. Nothing but loopback is used, and
-    nothing is left behind.
+    Broker, collector, agent and boards; with the dashboard in front on a terminal, otherwise for a while with a
+    summary. The last line of --json is one object, every figure counted where it happens. Exit 0 if the ledger adds
+    up. Nothing but loopback is used, and nothing is left behind.
     """
     from tinyprof.demo.plan import UnknownDemoBoard, parse_boards
 

@@ -89,7 +89,10 @@ def show(item: int, broker: str | None, as_json: bool, collector: str | None) ->
 def replay(
     item: int | None, node: str | None, everything: bool, broker: str | None, as_json: bool, collector: str | None
 ) -> int:
-    """Judges ITEM (or with --node or --all many) anew: what can be taken now goes to the stores."""
+    """Judges items anew.
+
+    ITEM, or with --node or --all many: what can be taken now goes to the stores.
+    """
     from tinyprof.fleet import Fleet
 
     if sum((item is not None, node is not None, everything)) != 1:

@@ -74,8 +74,13 @@ def agent_toml(broker: str, folder: Path, boards: list[DemoBoard]) -> str:
         options: dict[str, str | float] = {"model": board.model, "activations": board.activations}
         if board.soft:
             options = {"port": str(port_link(folder, board)), "reset": "none"}
-        table: dict[str, str | float] = {"name": board.name, "driver": "probe" if board.soft else "host", "suite": "quick",
-                 "every_s": board.every_s, "processor": "host"}  # fmt: skip
+        table: dict[str, str | float] = {
+            "name": board.name,
+            "driver": "probe" if board.soft else "host",
+            "suite": "quick",
+            "every_s": board.every_s,
+            "processor": "host",
+        }
         text += f"\n[[boards]]\n{_toml(table)}\n[boards.options]\n{_toml(options)}"
     return text
 

@@ -1,0 +1,255 @@
+"""The command: what it prints, and the one line that it gives where something is wrong."""
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tinyprof import __version__
+from tinyprof.cli import tinyprof
+from tinyprof.embedded_broker import EmbeddedBroker, free_port
+from tinyprof_protocol.jobs import (
+    BoardsReply,
+    HistoryReply,
+    LedgerReply,
+    LedgerRow,
+    Point,
+    ProfileReply,
+    QuarantineItem,
+    QuarantineReply,
+    StatusReply,
+)
+from tinyprof_protocol.presence import BoardSummary, CollectorStatus
+from tinyprof_protocol.records import Figure
+
+BOARD = BoardSummary(
+    "lab.a1", "host", "healthy", [], 1, platform="host", results=3, figures={"ttft_ms": Figure(1.25)}, verdict="valid"
+)
+EPOCH = b"e" * 16
+
+
+def call(*arguments, broker=None, env=None):
+    return CliRunner().invoke(tinyprof, arguments, env={"TINYPROF_BROKER": broker, "LOG_LEVEL": None} | (env or {}))
+
+
+def one_line(result) -> str:
+    """What went wrong; a check that it is one line and nothing else was printed."""
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def every_path(command=tinyprof, path=()):
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from every_path(command.get_command(context, name), (*path, name))
+
+
+@pytest.mark.parametrize("path", list(every_path()), ids=" ".join)
+def test_each_command_has_help(path) -> None:
+    result = call(*path, "--help")
+    assert result.exit_code == 0
+    assert "--help" in result.stdout
+
+
+def test_version() -> None:
+    assert call("--version").stdout == f"tinyprof {__version__}\n"
+
+
+def test_the_list_of_commands_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom tinyprof.cli import tinyprof\n"
+        "tinyprof.main(['--help'], standalone_mode=False)\n"
+        "heavy = {'paho', 'msgspec', 'numpy', 'textual', 'serial', 'tinyprof_agent', 'tinyprof_protocol'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "profile" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nope"], "nope"),
+        (["boards", "--nope"], "--nope"),
+        (["history", "host"], "METRIC"),
+        (["history", "host", "decode_tsp"], "decode_tps"),
+        (["history", "host", "ttft_ms", "--since", "3 moons"], "24h"),
+        (["status", "--fail-on", "anything"], "critical"),
+        (["profile"], "--model"),
+        (["profile", "x", "--port", "/dev/null"], "--model"),
+        (["profile", "--model", "stories260k-q4_0", "--suite", "quik"], "quick"),
+        (["quarantine", "replay"], "ITEM"),
+        (["boards", "--broker", "http://x"], "mqtt://HOST:PORT"),
+        (["demo", "--boards", "abacus"], "soft-q4"),
+        (["agent", "run"], "--config"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(arguments, says) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert says in one_line(result)
+
+
+def test_a_wrong_log_level_is_wrong_use() -> None:
+    result = call("boards", env={"LOG_LEVEL": "loud"})
+    assert result.exit_code == 2
+    assert "LOUD" in one_line(result)
+
+
+@pytest.mark.parametrize("role", ["agent", "collector"])
+def test_an_unknown_key_in_a_configuration_is_named(role, tmp_path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('colour = "green"\n')
+    result = call(role, "run", "--config", str(path))
+    assert result.exit_code == 2
+    assert "colour" in one_line(result)
+
+
+@pytest.mark.parametrize("role", ["agent", "collector"])
+def test_a_configuration_that_is_not_there_is_named(role, tmp_path) -> None:
+    result = call(role, "run", "--config", str(tmp_path / "none.toml"))
+    assert result.exit_code == 2
+    assert "none.toml" in one_line(result)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["boards"], ["status"], ["history", "host", "ttft_ms"], ["profile", "host"], ["quarantine", "list"]],
+    ids=" ".join,
+)
+def test_no_broker_is_one_line_and_exit_1(arguments) -> None:
+    result = call(*arguments, broker=f"127.0.0.1:{free_port()}")
+    assert result.exit_code == 1
+    assert "no broker at" in one_line(result)
+
+
+def test_a_broker_without_a_collector_is_one_line_and_exit_1() -> None:
+    with EmbeddedBroker() as lonely:
+        result = call("boards", broker=lonely.url)
+    assert result.exit_code == 1
+    assert "no collector is behind it" in one_line(result)
+
+
+def test_where_it_went_wrong_is_said_with_vv_only() -> None:
+    arguments = ("boards", "--broker", f"127.0.0.1:{free_port()}")
+    assert "Traceback" not in call(*arguments).stderr
+    assert "Traceback" in call("-vv", *arguments).stderr
+
+
+def test_a_model_that_is_not_there_is_one_line() -> None:
+    result = call("profile", "--model", "no-such-model")
+    assert result.exit_code == 1
+    assert "no-such-model" in one_line(result)
+
+
+def test_a_port_that_is_not_there_is_one_line() -> None:
+    result = call("profile", "--port", "/dev/no-such-port")
+    assert result.exit_code == 1
+    assert "/dev/no-such-port" in one_line(result)
+
+
+def test_a_run_on_this_machine_without_a_broker() -> None:
+    result = call("profile", "--model", "stories260k-q4_0", "--tokens", "4", "--repeat", "2", "--json")
+    printed = json.loads(result.stdout)
+    run = printed["result"]
+    assert result.exit_code == (1 if run["verdict"] == "invalid" else 0)
+    assert run["golden"] == "match"
+    assert run["build"]["model"] == "stories260k-q4_0"
+    assert run["figures"]["ttft_ms"]["value"] > 0
+    assert len(bytes.fromhex(run["run_id"])) == 16
+
+
+# ---- against a collector of the test's own
+
+
+def test_boards_as_a_table_and_as_json(collector, broker) -> None:
+    collector({"boards": lambda _: [BoardsReply([BOARD], 1)]})
+    shown = call("boards", broker=broker.url)
+    assert "lab.a1/host" in shown.stdout
+    assert "1.25" in shown.stdout
+    printed = json.loads(call("boards", "--json", broker=broker.url).stdout)
+    assert printed["boards"][0]["figures"]["ttft_ms"]["value"] == 1.25
+    assert printed["gaps"] == []
+
+
+def test_history_as_a_table_a_plot_and_json(collector, broker) -> None:
+    points = [Point(10**18 + n * 10**9, float(n), verdict="valid", run_id=b"r" * 16) for n in range(20)]
+    collector({"boards": lambda _: [BoardsReply([BOARD], 1)], "history": lambda _: [HistoryReply(points)]})
+    table = call("history", "host", "ttft_ms", broker=broker.url).stdout.splitlines()
+    assert len(table) == 21
+    plot = call("history", "host", "ttft_ms", "--plot", broker=broker.url).stdout
+    assert "█" in plot
+    printed = json.loads(call("history", "host", "ttft_ms", "--json", broker=broker.url).stdout)
+    assert [point["value"] for point in printed["points"]] == [float(n) for n in range(20)]
+    assert printed["unit"] == "ms"
+
+
+def status_answers(*, ok: bool, health: str = "healthy"):
+    row = LedgerRow("lab.a1", EPOCH, head=5, stored=5 if ok else 4, missing=0 if ok else 1, verified=5)
+    return {
+        "status": lambda _: [StatusReply(CollectorStatus("main", "online"), [], {health: 2})],
+        "ledger": lambda _: [LedgerReply([row], ok=ok, problems=[] if ok else ["lab.a1: 1 is missing"])],
+    }
+
+
+def test_status_says_that_the_ledger_adds_up(collector, broker) -> None:
+    collector(status_answers(ok=True))
+    result = call("status", "--verify", "--fail-on", "warning", broker=broker.url)
+    assert result.exit_code == 0
+    assert "ledger: adds up, by the stores themselves" in result.stdout
+
+
+def test_status_verify_fails_where_it_does_not(collector, broker) -> None:
+    collector(status_answers(ok=False))
+    assert call("status", broker=broker.url).exit_code == 0
+    result = call("status", "--verify", "--json", broker=broker.url)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["ledger"]["problems"] == ["lab.a1: 1 is missing"]
+
+
+@pytest.mark.parametrize(
+    ("health", "bound", "code"),
+    [("warning", "critical", 0), ("critical", "critical", 1), ("offline", "critical", 1), ("stale", "warning", 1)],
+)
+def test_status_fails_on_a_board_as_bad_as_asked(collector, broker, health, bound, code) -> None:
+    collector(status_answers(ok=True, health=health))
+    assert call("status", "--fail-on", bound, broker=broker.url).exit_code == code
+
+
+def test_a_refused_run_is_one_line_and_exit_1(collector, broker) -> None:
+    collector(
+        {
+            "boards": lambda _: [BoardsReply([BOARD], 1)],
+            "profile": lambda request: [ProfileReply(request.job.id, "refused", "no such suite", final=True)],
+        }
+    )
+    result = call("profile", "host", broker=broker.url)
+    assert result.exit_code == 1
+    assert "refused: no such suite" in one_line(result)
+
+
+def test_the_quarantine_is_listed_shown_and_replayed(collector, broker) -> None:
+    item = QuarantineItem(7, 10**18, "tinyprof/1/00/x", "is no \x1b[31m record", 3, data=b"abc")
+
+    def answer(request):
+        if request.action == "replay":
+            return [QuarantineReply([], 0, replayed=2, stored=1)]
+        return [QuarantineReply([item], 1, discarded=2)]
+
+    collector({"quarantine": answer})
+    listed = call("quarantine", "list", broker=broker.url)
+    assert "is no [31m record" in listed.stdout
+    assert "\x1b" not in listed.stdout
+    assert "1 in quarantine, 2 discarded" in listed.stderr
+    assert "61 62 63" in call("quarantine", "show", "7", broker=broker.url).stdout
+    assert json.loads(call("quarantine", "show", "7", "--json", broker=broker.url).stdout)["data"] == "616263"
+    replayed = call("quarantine", "replay", "7", broker=broker.url)
+    assert replayed.exit_code == 1
+    assert "2 replayed, 1 stored" in replayed.stdout

@@ -1,0 +1,82 @@
+from tinyprof.plot import draw
+from tinyprof.result_view import show_result
+from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Result
+
+
+def result(**changes) -> Result:
+    build = Build(
+        platform="pico", engine="ref", engine_build="1", model="m", model_sha256="0" * 64, quantisation="Q8_0",
+        kv_cache="f32", activations="int8", ctx=256, timing="device",
+    )  # fmt: skip
+    fields = {
+        "run_id": b"r" * 16,
+        "board": "pico-1",
+        "build": build,
+        "suite": "quick",
+        "prompts": ["One day"],
+        "max_tokens": 4,
+        "verdict": "unstable",
+        "reasons": ["the interval of TTFT is 7% wide"],
+        "golden": "match",
+        "clock": ClockReport("unchecked", why="too short"),
+        "figures": {"ttft_ms": Figure(1.5, 1.25, 1.75, 0.96875, 6)},
+        "repetitions": [],
+        "conditions": Conditions(),
+        "timed_s": 2.0,
+    }
+    return Result(**(fields | changes))
+
+
+def shown(**changes) -> str:
+    return "\n".join(show_result(result(**changes)))
+
+
+def test_the_verdict_comes_first_and_then_its_reasons() -> None:
+    lines = show_result(result())
+    assert lines[0].startswith("UNSTABLE  pico-1")
+    assert lines[1].strip() == "the interval of TTFT is 7% wide"
+
+
+def test_a_figure_has_its_interval_with_its_true_coverage() -> None:
+    assert "96.9% interval 1.25 to 1.75, n = 6" in shown()
+
+
+def test_a_figure_without_an_interval_claims_none() -> None:
+    assert "interval" not in shown(figures={"ttft_ms": Figure(1.5, n=3)}, reasons=[])
+
+
+def test_an_estimate_says_so() -> None:
+    assert "estimated interval 10.0 to 30.0" in shown(figures={"decode_tps": Figure(20, 10, 30, estimated=True)})
+
+
+def test_a_peak_resident_set_is_marked() -> None:
+    figures = {"ram_peak_bytes": Figure(2048)}
+    assert "peak RSS" in shown(figures=figures, ram_is_rss=True)
+    assert "peak RSS" not in shown(figures=figures)
+
+
+def test_a_clock_that_could_not_be_checked_says_why() -> None:
+    assert "clock    could not be checked (too short)" in shown()
+
+
+def test_a_run_without_figures_says_so() -> None:
+    assert "no figures" in shown(figures={}, verdict="invalid")
+
+
+def test_nothing_that_a_board_says_drives_the_terminal() -> None:
+    text = shown(output="a\x1b[2Jb\nc", reasons=["x\x07y"])
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "a [2Jb c" in text
+
+
+def test_a_plot_spans_the_least_and_the_most() -> None:
+    lines = draw([(n * 10**9, float(n % 5)) for n in range(100)], 60, 6)
+    assert len(lines) == 7
+    assert lines[0].startswith(f"{4:>12}")
+    assert lines[5].startswith(f"{0:>12}")
+
+
+def test_a_plot_of_one_value_or_of_equal_values() -> None:
+    for points in ([(5, 1.0)], [(5, 1.0), (6, 1.0)]):
+        assert len(draw(points, 40, 4)) == 5
