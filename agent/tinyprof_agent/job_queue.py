@@ -45,6 +45,10 @@ class JobQueue:
         chosen = max(self._jobs.values(), key=lambda queued: queued.job.priority)
         return self._jobs.pop(chosen.job.id)
 
+    def waiting(self) -> list[QueuedJob]:
+        """The jobs that wait, in the order they came."""
+        return list(self._jobs.values())
+
     def remove(self, job_id: bytes) -> QueuedJob | None:
         """Removes a job by its id; None if it does not wait here."""
         return self._jobs.pop(job_id, None)

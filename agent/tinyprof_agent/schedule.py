@@ -1,4 +1,4 @@
-"""When a board's next run or sample is due. Pure; seconds on a monotonic clock.
+"""What a board's worker does next, and when its next run or sample is due. Pure; seconds on a monotonic clock.
 
 Due times lie on a grid that starts at a random place, so that boards of one agent do not all begin together. A slot
 that passes while a run lasts is skipped: nothing piles up.
@@ -7,8 +7,11 @@ that passes while a run lasts is skipped: nothing piles up.
 import math
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 MAX_SPREAD_S = 5.0
+
+Task = Literal["open", "job", "run", "sample", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,16 @@ def timetable(every_s: float, now_s: float, rng: Random) -> Timetable:
     if every_s <= 0:
         return Timetable(0.0, math.inf)
     return Timetable(every_s, now_s + rng.uniform(0, min(every_s / 4, MAX_SPREAD_S)))
+
+
+def next_task(*, connected: bool, may_try: bool, job_waits: bool, run_due: bool, sample_due: bool) -> Task:
+    """What a board's worker does now: open the board first, then jobs, then its schedule, then samples."""
+    if not may_try:
+        return "wait"
+    if not connected:
+        return "open"
+    if job_waits:
+        return "job"
+    if run_due:
+        return "run"
+    return "sample" if sample_due else "wait"

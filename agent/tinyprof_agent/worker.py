@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from tinyprof_agent.board_session import BoardSession
 from tinyprof_agent.boards import BoardConfig
@@ -11,33 +11,21 @@ from tinyprof_agent.conditions import readings
 from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver
 from tinyprof_agent.job_queue import JobQueue, QueuedJob
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
-from tinyprof_agent.schedule import Timetable, timetable
+from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
 from tinyprof_protocol.jobs import Job, Progress
 from tinyprof_protocol.presence import BoardPresence, BoardState
 from tinyprof_protocol.records import Body, Build, Result, Sample
 
+PROGRESS_EVERY_NS: Final = 250_000_000
+"""A stage's steps are told no more often: publishing them would disturb what is measured."""
 LOCK_WAIT_S: Final = 0.2
 """How often a board that waits for the shared processor looks whether it should stop."""
 
-Task = Literal["open", "job", "run", "sample", "wait"]
 _log = logging.getLogger(__name__)
 
-__all__ = ["BoardWorker", "JobState", "OnJob", "Recorder", "WorkerSurroundings", "next_task", "shipped_cases"]
-
-
-def next_task(*, connected: bool, may_try: bool, job_waits: bool, run_due: bool, sample_due: bool) -> Task:
-    """What a board's worker does now: open the board first, then jobs, then its schedule, then samples."""
-    if not may_try:
-        return "wait"
-    if not connected:
-        return "open"
-    if job_waits:
-        return "job"
-    if run_due:
-        return "run"
-    return "sample" if sample_due else "wait"
+__all__ = ["BoardWorker", "JobState", "OnJob", "Recorder", "WorkerSurroundings", "shipped_cases"]
 
 
 class BoardWorker:
@@ -72,6 +60,7 @@ class BoardWorker:
         self._cancelled = threading.Event()
         self._stopping = False
         self._running = False
+        self._told_progress = ("", 0)
         now_s = around.clock_ns() / 1e9
         self._runs = timetable(config.every_s, now_s, around.rng)
         self._samples = timetable(config.sample_every_s, now_s, around.rng)
@@ -161,8 +150,20 @@ class BoardWorker:
         try:
             while (task := self._await_task()) is not None:
                 self._do(task)
+                self._drop_expired()
         finally:
             self._session.close()
+
+    def _drop_expired(self) -> None:
+        """Ends waiting jobs that are too late, so that none waits for ever on a board that does not come back."""
+        with self._wake:
+            waiting = self._jobs.waiting()
+        for queued in waiting:
+            if self._around.is_expired(queued.job):
+                with self._wake:
+                    removed = self._jobs.remove(queued.job.id)
+                if removed is not None:
+                    self._tell("cancelled", queued.job, "its deadline passed before it began")
 
     def _await_task(self) -> Task | None:
         """The next thing to do, once there is one; None to stop."""
@@ -294,6 +295,10 @@ class BoardWorker:
         )
 
     def _progress(self, step: Step, job_id: bytes | None, run_id: bytes) -> None:
+        (stage, told_ns), now_ns = self._told_progress, self._around.clock_ns()
+        if step.stage == stage and now_ns - told_ns < PROGRESS_EVERY_NS:
+            return
+        self._told_progress = (step.stage, now_ns)
         self._around.on_progress(
             Progress(
                 node=self._around.node,

@@ -22,7 +22,8 @@ from tinyprof_agent.drivers.driver import (
     OnText,
     RoundTrip,
 )
-from tinyprof_agent.worker import BoardWorker, WorkerSurroundings, next_task
+from tinyprof_agent.schedule import next_task
+from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import Suite, SuiteError
 from tinyprof_protocol.jobs import Job, Progress
 from tinyprof_protocol.records import Body, Build, Event, Result, Sample
@@ -244,6 +245,26 @@ def test_a_job_whose_deadline_has_passed_is_not_run() -> None:
         diary.until(lambda: "cancelled" in diary.states(job()))
     assert diary.states(job()) == ["accepted", "cancelled"]
     assert board.generations == 0
+
+
+def test_a_job_does_not_wait_for_ever_on_a_board_that_is_not_there() -> None:
+    diary = Diary()
+    with working(ScriptedBoard(on_open=fails("gone")), diary, expired=True) as worker:
+        worker.submit(job())
+        diary.until(lambda: "cancelled" in diary.states(job()))
+    assert diary.states(job()) == ["accepted", "cancelled"]
+
+
+def test_progress_is_told_at_most_four_times_a_second_but_each_stage_is() -> None:
+    board, diary = ScriptedBoard(), Diary()
+    asked = job(repetitions=500)
+    begin_ns = time.monotonic_ns()
+    with working(board, diary) as worker:
+        worker.submit(asked)
+        diary.until(lambda: bool(diary.progress) and diary.progress[-1].stage == "done")
+    took_s = (time.monotonic_ns() - begin_ns) / 1e9
+    assert list(dict.fromkeys(progress.stage for progress in diary.progress)) == ["clock", "timed", "done"]
+    assert sum(progress.stage == "timed" for progress in diary.progress) <= 1 + took_s * 4
 
 
 @contextmanager
