@@ -33,6 +33,7 @@ class SpoolFile:
         self.bytes = 0
         self.counters: dict[str, int] = {}
         self.last_error = ""
+        self.generation = 0
         self._urandom = urandom
         self._max_page_count = max_page_count
         self._previous: Reading | None = None
@@ -101,6 +102,7 @@ class SpoolFile:
     def _set_aside(self, why: BaseException) -> None:
         aside = salvage.set_aside(self.path, self.clock.read().wall_ns)
         self.count("set_aside")
+        self.generation += 1
         log.error("the spool %s is corrupt (%s) and is set aside as %s", self.path, why, aside.name)
 
     def _load(self, connection: sqlite3.Connection) -> None:

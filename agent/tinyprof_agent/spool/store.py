@@ -178,6 +178,11 @@ class Spool:
 
     # ---- what is owed
 
+    @property
+    def generation(self) -> int:
+        """Rises whenever a broken file was set aside while the agent ran: what is owed may then differ from before."""
+        return self._file.generation
+
     def views(self) -> list[EpochView]:
         """Every epoch with something owed, oldest first, the current one always last."""
         with self._file.mutex:
@@ -218,8 +223,9 @@ class Spool:
         last = min(wanted.last, epoch.sendable)
         wanted = replace(wanted, last=last)
         read = read_records(self._file.connection, epoch, wanted)
-        if read.bad:
+        while read.bad:
             self._give_up(epoch, read.bad)
+            read = read_records(self._file.connection, epoch, wanted)
         evicted = eviction.owed_within(
             self._file.connection, epoch.place, wanted.first, last, MAX_BATCH_EVICTED + 1, wanted.newest
         )

@@ -1,0 +1,280 @@
+"""Which batch goes next, and when one goes again: a state machine over plain data, without clock, thread or broker.
+
+Times are seconds of any clock that does not go back.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tinyprof_agent.spool.rows import EpochView
+from tinyprof_protocol.delivery import MAX_BATCH_RECORDS
+from tinyprof_protocol.ranges import RangeSet
+
+OLDEST_PLACES: Final = 6
+NEWEST_PLACES: Final = 2
+FIRST_DELAY_S: Final = 2.0
+LONGEST_DELAY_S: Final = 60.0
+JITTER: Final = 0.25
+HALVED_AFTER: Final = 5
+MAX_PARKED: Final = 64
+"""So many records alone may wait beside the window; more hold a place in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A span to cut a batch from, from its high end if `newest`.
+
+    `flight` is the one that is sent again, `part` the place of one that waited; both None for a new batch.
+    """
+
+    epoch: bytes
+    first: int
+    last: int
+    newest: bool = False
+    max_records: int = MAX_BATCH_RECORDS
+    flight: int | None = None
+    part: int | None = None
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch under way: the span that it speaks for and what of it is not acknowledged yet."""
+
+    number: int
+    epoch: bytes
+    first: int
+    last: int
+    newest: bool
+    owes: RangeSet
+    records: int
+    due_s: float
+    delay_s: float = FIRST_DELAY_S
+    unanswered: int = 0
+    held: bool = True
+    """The client library still has it."""
+    parked: bool = False
+    """A record alone between its retries: it holds no place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rest of a span that was cut smaller; it waits for a place."""
+
+    epoch: bytes
+    first: int
+    last: int
+    newest: bool
+
+
+@dataclass(slots=True)
+class Window:
+    """At most eight batches unacknowledged: six from the oldest end, two from the newest end of the newest epoch.
+
+    The owner asks `next`, cuts and publishes, and says `launched` or `nothing`; it tells what became of publications
+    and acknowledgements. What was cut once is never cut as new again.
+    """
+
+    rng: random.Random
+    flights: dict[int, Flight] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    _views: list[EpochView] = field(default_factory=list)
+    _covered: dict[bytes, RangeSet] = field(default_factory=dict)
+    _oversize: list[tuple[bytes, int]] = field(default_factory=list)
+    _connected: bool = False
+    _next_number: int = 1
+
+    # ---- what the owner tells
+
+    def refresh(self, views: Sequence[EpochView]) -> None:
+        """What the spool owes now. Epochs that it does not list any more are over."""
+        self._views = list(views)
+        owed = {view.epoch for view in views}
+        for number in [n for n, flight in self.flights.items() if flight.epoch not in owed]:
+            del self.flights[number]
+        self.parts = [part for part in self.parts if part.epoch in owed]
+        self._covered = {epoch: covered for epoch, covered in self._covered.items() if epoch in owed}
+        for view in views:
+            covered = self._covered.setdefault(view.epoch, RangeSet())
+            if view.base > 1:
+                covered.add(1, view.base - 1)
+            if view.base <= view.sendable and self._forgotten(view):
+                self._count("recut")
+                self._rebuild(view.epoch)
+
+    def recut(self) -> None:
+        """The spool began a new file: what is owed may differ from what was cut, so all of it is looked at again."""
+        for epoch in self._covered:
+            self._rebuild(epoch)
+
+    def connected(self, now_s: float) -> None:
+        """All that is unacknowledged goes again at once: a broker that restarted remembers nothing."""
+        self._connected = True
+        for flight in self.flights.values():
+            flight.held = False
+            flight.due_s = now_s
+        for epoch, seq in self._oversize:
+            if epoch in self._covered:
+                self._covered[epoch].discard(seq)
+        self._oversize.clear()
+
+    def disconnected(self) -> None:
+        """Nothing is sent until `connected`."""
+        self._connected = False
+        for flight in self.flights.values():
+            flight.held = False
+
+    def launched(
+        self, want: Want, first: int, last: int, owes: RangeSet, records: int, oversize: Sequence[int], now_s: float
+    ) -> int:
+        """A batch for `first` to `last` of what was wanted went to the client library; returns its flight's number."""
+        newest = want.newest if want.part is None else self.parts[want.part].newest
+        self._cover(want, first, last, oversize)
+        flight = self.flights.get(want.flight) if want.flight is not None else None
+        if flight is None:
+            flight = Flight(self._next_number, want.epoch, first, last, newest, owes, records, now_s)
+            self._next_number += 1
+            self.flights[flight.number] = flight
+        else:
+            self._count("batches_resent")
+            if last < flight.last:
+                self.parts.append(Part(flight.epoch, last + 1, flight.last, flight.newest))
+                flight.delay_s, flight.unanswered = FIRST_DELAY_S, 0
+            flight.last, flight.owes, flight.records = last, owes, records
+        flight.held = True
+        flight.due_s = now_s + flight.delay_s * self.rng.uniform(1.0, 1.0 + JITTER)
+        return flight.number
+
+    def nothing(self, want: Want, first: int, last: int, oversize: Sequence[int] = ()) -> None:
+        """Of what was wanted, `first` to `last` holds nothing that needs sending."""
+        self._cover(want, first, last, oversize)
+        flight = self.flights.pop(want.flight, None) if want.flight is not None else None
+        if flight is not None and last < flight.last:
+            self.parts.append(Part(flight.epoch, last + 1, flight.last, flight.newest))
+
+    def published(self, number: int, outcome: str, now_s: float) -> None:
+        """The client library lets go of a batch: `acknowledged` by the broker, `refused` or `lost`."""
+        self._count(f"batches_{outcome}")
+        flight = self.flights.get(number)
+        if flight is None:
+            return
+        flight.held = False
+        if outcome == "refused":
+            flight.delay_s = min(LONGEST_DELAY_S, flight.delay_s * 2)
+            flight.due_s = now_s + flight.delay_s * self.rng.uniform(1.0, 1.0 + JITTER)
+            flight.unanswered -= 1
+
+    def settled(self, epoch: bytes, pairs: Iterable[tuple[int, int]], now_s: float) -> None:
+        """The collector has accounted for `pairs`. Any such word brings every delay back to the shortest."""
+        pairs = [(first, last) for first, last in pairs if first <= last]
+        for flight in list(self.flights.values()):
+            if flight.epoch == epoch:
+                for first, last in pairs:
+                    flight.owes.discard(first, last)
+                if not flight.owes:
+                    del self.flights[flight.number]
+                    continue
+            flight.delay_s = FIRST_DELAY_S
+            flight.due_s = min(flight.due_s, now_s + FIRST_DELAY_S * self.rng.uniform(1.0, 1.0 + JITTER))
+
+    # ---- what the owner asks
+
+    def next(self, now_s: float) -> Want | None:
+        """The next span to send, or None: nothing is due, the window is full, or there is no connection."""
+        if not self._connected:
+            return None
+        return self._due(now_s) or self._from_parts() or self._oldest() or self._newest()
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until a batch is due to go again; None while nothing is."""
+        due = [flight.due_s for flight in self.flights.values() if not flight.held]
+        return max(0.0, min(due) - now_s) if due and self._connected else None
+
+    def places_taken(self, newest: bool) -> int:
+        """How many batches hold a place at that end."""
+        return sum(flight.newest == newest and not flight.parked for flight in self.flights.values())
+
+    # ---- rules
+
+    def _due(self, now_s: float) -> Want | None:
+        due = [flight for flight in self.flights.values() if not flight.held and flight.due_s <= now_s]
+        if not due:
+            return None
+        flight = min(due, key=lambda flight: (flight.due_s, flight.number))
+        flight.unanswered += 1
+        flight.delay_s = min(LONGEST_DELAY_S, flight.delay_s * 2)
+        flight.due_s = now_s + flight.delay_s
+        records = MAX_BATCH_RECORDS
+        if flight.unanswered >= HALVED_AFTER:
+            if flight.records > 1:
+                records = (flight.records + 1) // 2
+                self._count("batches_halved")
+                flight.unanswered = 0
+            elif not flight.parked and sum(other.parked for other in self.flights.values()) < MAX_PARKED:
+                flight.parked = True
+                self._count("batches_parked")
+        return Want(flight.epoch, flight.first, flight.last, max_records=records, flight=flight.number)
+
+    def _from_parts(self) -> Want | None:
+        for number, part in enumerate(self.parts):
+            if self._has_place(part.newest):
+                return Want(part.epoch, part.first, part.last, part=number)
+        return None
+
+    def _oldest(self) -> Want | None:
+        if not self._has_place(newest=False):
+            return None
+        for view in self._views:
+            gaps = self._gaps(view)
+            if gaps:
+                return Want(view.epoch, *gaps[0])
+        return None
+
+    def _newest(self) -> Want | None:
+        if not self._views or not self._has_place(newest=True):
+            return None
+        view = self._views[-1]
+        gaps = self._gaps(view)
+        return Want(view.epoch, *gaps[-1], newest=True) if gaps else None
+
+    def _has_place(self, newest: bool) -> bool:
+        return self.places_taken(newest) < (NEWEST_PLACES if newest else OLDEST_PLACES)
+
+    def _gaps(self, view: EpochView) -> list[tuple[int, int]]:
+        """What of an epoch was never cut."""
+        if view.sendable < view.base:
+            return []
+        return self._covered[view.epoch].absent(view.base, view.sendable)
+
+    def _forgotten(self, view: EpochView) -> bool:
+        """Whether something of an epoch is owed that was cut once, but is neither under way nor waiting."""
+        return (
+            not any(flight.epoch == view.epoch for flight in self.flights.values())
+            and not any(part.epoch == view.epoch for part in self.parts)
+            and not any(epoch == view.epoch for epoch, _ in self._oversize)
+            and not self._gaps(view)
+        )
+
+    def _rebuild(self, epoch: bytes) -> None:
+        spans = [(flight.first, flight.last) for flight in self.flights.values() if flight.epoch == epoch]
+        spans += [(part.first, part.last) for part in self.parts if part.epoch == epoch]
+        spans += [(seq, seq) for name, seq in self._oversize if name == epoch]
+        self._covered[epoch] = RangeSet(spans)
+
+    def _cover(self, want: Want, first: int, last: int, oversize: Sequence[int]) -> None:
+        if want.epoch in self._covered and first <= last:
+            self._covered[want.epoch].add(first, last)
+        for seq in oversize:
+            self._oversize.append((want.epoch, seq))
+            self._count("oversize")
+        if want.part is not None:
+            part = self.parts.pop(want.part)
+            rests = [(part.first, first - 1), (last + 1, part.last)]
+            self.parts[want.part : want.part] = [
+                Part(part.epoch, low, high, part.newest) for low, high in rests if low <= high
+            ]
+
+    def _count(self, name: str) -> None:
+        self.counters[name] = self.counters.get(name, 0) + 1
