@@ -9,6 +9,8 @@ from tinyprof_agent.drivers.probe.messages import BoardMessage, Tokens, encode_m
 from tinyprof_agent.soft_board.faults import Faults
 
 GROUP_TOKENS = 16
+GROUP_TEXT_BYTES = 640
+"""Beside 16 ids and ticks this leaves a body room."""
 BABBLE = b"the quick brown fox jumps over the lazy dog\r\n" * 64
 NOISE_BYTES = 512
 
@@ -46,11 +48,19 @@ def damaged(frame: bytes) -> bytes:
 def groups(
     run: int, ids: Sequence[int], stamps: Sequence[int], mask: int, text: Callable[[Sequence[int]], bytes], span: range
 ) -> list[Tokens]:
-    """The tokens of `span` as messages, in order."""
-    made = []
-    for first in range(span.start, span.stop, GROUP_TOKENS):
-        stop = min(first + GROUP_TOKENS, span.stop)
+    """The tokens of `span` as messages, in order, each short enough for a frame."""
+    made: list[Tokens] = []
+    first, texts = span.start, [text(ids[index : index + 1]) for index in span]
+    while first < span.stop:
+        stop, size = first, 0
+        while stop < min(first + GROUP_TOKENS, span.stop):
+            size += len(texts[stop - span.start])
+            if size > GROUP_TEXT_BYTES and stop > first:
+                break
+            stop += 1
         raw = stamps[first:stop]
         ticks = [raw[0], *((late - early) & mask for early, late in itertools.pairwise(raw))]
-        made.append(Tokens(run, first, list(ids[first:stop]), ticks, text(ids[first:stop])))
+        said = b"".join(texts[first - span.start : stop - span.start])[:GROUP_TEXT_BYTES]
+        made.append(Tokens(run, first, list(ids[first:stop]), ticks, said))
+        first = stop
     return made

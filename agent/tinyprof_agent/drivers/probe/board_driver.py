@@ -75,7 +75,7 @@ class ProbeDriver:
     ) -> Generation:
         """One generation; tokens are streamed where the options say so, else `on_text` is told after the timed part.
 
-        Raises Cancelled, and BoardError: gone, silent, reset, fault, refused, timeout, lost.
+        Raises Cancelled, and BoardError: gone, silent, reset, fault, refused, timeout.
         """
         board = self._opened()
         running = Running(

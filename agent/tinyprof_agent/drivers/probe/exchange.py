@@ -35,10 +35,15 @@ class Exchange(Protocol):
         """Time has passed."""
 
 
+def one_line(text: str) -> str:
+    """What a board said, fit for an error line: nothing that moves a cursor, no line ends."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def fault_error(fault: Fault) -> BoardError:
     """A board's fault as an error of ours."""
-    text = " ".join(fault.text.split()) or "no reason given"
+    text = one_line(fault.text) or "no reason given"
     if fault.code == "version":
         return BoardError("version", f"the board speaks another version of the link: {text}")
     code = "refused" if fault.code in REFUSALS else "fault"
-    return BoardError(code, f"the board says {fault.code}: {text}")
+    return BoardError(code, f"the board says {one_line(fault.code)}: {text}")

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tinyprof_agent.drivers.driver import BoardError, LinkCounters
-from tinyprof_agent.drivers.probe.exchange import Exchange
+from tinyprof_agent.drivers.probe.exchange import Exchange, one_line
 from tinyprof_agent.drivers.probe.frames import FrameDecoder, encode_frame
 from tinyprof_agent.drivers.probe.messages import BoardMessage, HostMessage, Log, decode_board_message, encode_message
 from tinyprof_agent.serial_port import BytePort
@@ -61,8 +61,7 @@ class Link:
     def last_log_line(self) -> str:
         """The end of what the board printed, on one line, for an error that it may explain."""
         lines = bytes(self._log).decode(errors="replace").split("\n")
-        kept = [" ".join(line.split()) for line in lines]
-        return next((line for line in reversed(kept) if line), "")[-120:]
+        return next((line for line in map(one_line, reversed(lines)) if line), "")[-120:]
 
     def close(self) -> None:
         """Lets go of the port."""

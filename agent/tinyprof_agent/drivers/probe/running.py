@@ -58,7 +58,7 @@ def pieces_of(prompt: bytes, rx_max: int) -> list[bytes]:
 class Running:
     """The exchange of one run. When it is `done`, either `stopped_early` or `generation()` has what came of it.
 
-    Raises BoardError: silent (no answer to the prompt), reset, fault, refused, timeout.
+    Raises BoardError: silent (no answer to the prompt, no end), reset, fault, refused, timeout.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class Running:
         gap = next(iter(self._collected.missing(count)), range(0))
         if self._tries >= self._patience.tries:
             if self._end is None:
-                raise BoardError("lost", f"the end of the run was lost, asked again {self._tries} times")
+                raise BoardError("silent", f"the end of the run was lost, asked again {self._tries} times")
             self.done = True
             return []
         self._tries += 1
