@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from tinyprof_agent.drivers.probe.messages import Limits
 from tinyprof_agent.soft_board.board import FaultHappened, SoftBoard
 from tinyprof_agent.soft_board.facts import Counter, Facts
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.press_reset is not None:
             return _press_reset(options.press_reset)
         return _run(options)
-    except (CannotLoad, OSError) as why:
+    except (CannotLoad, OSError, msgspec.ValidationError) as why:
         print(f"soft board: {why}", file=sys.stderr)
         return 1
 
@@ -65,9 +67,9 @@ def _fault(text: str) -> tuple[FaultName, int]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    limits = msgspec.convert((options.tick_hz, options.tick_bits, options.rx_max, options.token_max), Limits)
     generator = load(options.model, options.activations)
-    limits = Limits(options.tick_hz, options.tick_bits, options.rx_max, options.token_max)
-    facts = Facts(generator.firmware, generator.model, limits, options.id)
+    facts = Facts(generator.firmware, generator.model, limits, options.id and options.id[:64])
     faults = Faults(dict(options.fault))
     switches = Switches(end_with_stdin=options.end_with_stdin)
     with contextlib.ExitStack() as cleanup:

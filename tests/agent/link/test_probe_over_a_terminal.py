@@ -301,6 +301,7 @@ def test_it_ends_with_its_parent(start_board: StartBoard) -> None:
     ("arguments", "says"),
     [
         (["--model", "/nowhere/model.gguf"], "cannot read /nowhere/model.gguf"),
+        (["--rx-max", "10"], "Expected `int` >= 64"),
         (["--fault", "earthquake"], "there is no fault 'earthquake'"),
     ],
 )

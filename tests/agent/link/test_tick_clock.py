@@ -62,4 +62,3 @@ def test_a_stamp_near_an_expected_count(ticks: int, error: int) -> None:
 
 def test_ticks_of_a_microcontroller_become_nanoseconds() -> None:
     assert TickClock(168_000_000, 32).ns(168_000_000 * 60) == 60 * NS
-    assert TickClock(168_000_000, 32).quarter_wrap_ns // 10**6 == 6391

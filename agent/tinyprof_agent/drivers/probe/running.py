@@ -226,7 +226,7 @@ class Running:
                 self._stamps.append((stats.tokens, stats.tick))
             else:
                 self._counters.add("stamps_dropped")
-        if self._phase != "running":
+        if self._phase != "running" or stats.nonce != self._request.run:
             return []
         if not ours:
             raise BoardError("reset", "the board no longer knows of the run: it must have started anew")

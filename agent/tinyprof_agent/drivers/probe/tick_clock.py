@@ -18,11 +18,6 @@ class TickClock:
         self._last_ticks: int | None = None
         self._last_host_ns = 0
 
-    @property
-    def quarter_wrap_ns(self) -> int:
-        """How far apart the board's stamps in a run are at most."""
-        return self.wrap_ticks * NS // (4 * self.tick_hz)
-
     def at(self, raw: int, host_ns: int) -> int:
         """The unwrapped count for a stamp that came at `host_ns`. The first one stays as it is."""
         if self._last_ticks is None:
