@@ -1,5 +1,6 @@
 """One run on one board of this machine, without a broker: the agent's driver and its run, directly."""
 
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,8 @@ from tinyprof_agent.drivers.driver import Cancelled
 from tinyprof_agent.profiling.run import RunOutcome, RunPlan, Step, Surroundings, run
 from tinyprof_agent.worker_surroundings import shipped_cases
 from tinyprof_platforms.suites import Suite
+
+log = logging.getLogger(__name__)
 
 
 def host_board(model: str, activations: str) -> BoardConfig:
@@ -45,6 +48,7 @@ def profile_here(board: BoardConfig, suite_name: str, suite: Suite, on_step: Cal
             on_step=on_step,
         )
         with _cancelled_by_interrupt() as cancelled:
+            log.info("measuring %s: %s %s", board.name, info.build.platform, info.build.model)
             return run(driver, info, RunPlan(os.urandom(16), board.name, suite_name, suite), surroundings, cancelled)
     except Cancelled:
         raise KeyboardInterrupt from None

@@ -13,7 +13,8 @@ from tinyprof_protocol.connection import Connection, Hooks, Message
 from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest, Progress
 from tinyprof_protocol.names import partition_of
 
-FIRST_ANSWER_WITHIN_S = 10.0
+FIRST_WORD_WITHIN_S = 20.0
+"""A collector passes on what the agent says of the job; an agent that is there takes or refuses it at once."""
 ASK_AGAIN_S = 5.0
 GRACE_S = 5.0
 """How much longer than the job's deadline its collector is waited for: it tells how the job ended."""
@@ -28,13 +29,16 @@ def ask_for_run(
     on_update: Callable[[ProfileReply], None] | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> ProfileReply:
-    """The final reply on a job. An interrupt cancels the job. Raises FleetError and RequestFailed."""
+    """The final reply on a job. Whoever gives up, by an interrupt or for want of time, cancels it.
+
+    Raises FleetError and RequestFailed.
+    """
     with ExitStack() as stack:
         if on_progress is not None:
             stack.callback(_follow(channel, job, on_progress).stop, timeout_s=1.0)
         try:
             return _until_final(channel, job, within_s, on_update)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, FleetError):
             _cancel(channel, job)
             raise
 
@@ -55,8 +59,11 @@ def _until_final(
                 with suppress(BrokerUnreachable):
                     channel.send(exchange, owner, "profile", ProfileRequest(job), ASK_AGAIN_S)
             reply = exchange.next_reply(ProfileReply, _POLL_S)
-            if reply is None and seen is None and now > FIRST_ANSWER_WITHIN_S:
-                raise CollectorSilent(f"the collector of {job.node} did not answer within {FIRST_ANSWER_WITHIN_S:g} s")
+            if reply is None and seen is None and now > FIRST_WORD_WITHIN_S:
+                raise CollectorSilent(
+                    f"nobody has taken the job within {FIRST_WORD_WITHIN_S:g} s: is the agent {job.node} there? "
+                    "See 'tinyprof status'"
+                )
             if reply is None or reply.job_id != job.id:
                 continue
             if on_update is not None and (seen is None or seen.state != reply.state):

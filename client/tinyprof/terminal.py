@@ -101,14 +101,15 @@ class _CurrentStderr(logging.Handler):
         click.echo(self.format(record), err=True)
 
 
-def set_up_logging(verbosity: int, *, service: bool = False) -> None:
-    """Logs to stderr: a service says what it does, a command only errors. LOG_LEVEL goes before, -v and -vv first."""
+def set_up_logging(verbosity: int, default: str = "error") -> None:
+    """Logs to stderr from the level `default` on. LOG_LEVEL goes before it; -v and -vv go before both."""
     wanted = os.environ.get("LOG_LEVEL", "").strip().upper()
     level = logging.getLevelNamesMapping().get(wanted) if wanted else None
     if wanted and level is None:
         raise WrongUse(f"LOG_LEVEL {wanted!r} is no level: write DEBUG, INFO, WARNING or ERROR")
-    default = logging.INFO if service else logging.ERROR
-    chosen = {0: level or default, 1: logging.INFO}.get(verbosity, logging.DEBUG)
+    chosen = {0: level or logging.getLevelNamesMapping()[default.upper()], 1: logging.INFO}.get(
+        verbosity, logging.DEBUG
+    )
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, _CurrentStderr)]:
         root.removeHandler(old)

@@ -71,7 +71,7 @@ def test_nothing_that_a_board_says_drives_the_terminal() -> None:
 
 
 def test_a_plot_spans_the_least_and_the_most() -> None:
-    lines = draw([(n * 10**9, float(n % 5)) for n in range(100)], 60, 6)
+    lines = draw([(n * 10**9, float(n % 5)) for n in range(40)], 60, 6)
     assert len(lines) == 7
     assert lines[0].startswith(f"{4:>12}")
     assert lines[5].startswith(f"{0:>12}")

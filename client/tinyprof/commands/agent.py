@@ -26,7 +26,6 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
-    set_up_logging(ctx.obj or 0, service=True)
     from tinyprof_agent.config import BadConfig, load
 
     environment = dict(os.environ)
@@ -38,6 +37,7 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
         config = load(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
+    set_up_logging(ctx.obj or 0, config.log_level)
     from tinyprof_agent.service import run
 
     return run(config) or 0

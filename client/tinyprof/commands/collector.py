@@ -26,7 +26,6 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
-    set_up_logging(ctx.obj or 0, service=True)
     from tinyprof_collector.config import BadConfig, load
 
     environment = dict(os.environ)
@@ -38,6 +37,7 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
         config = load(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
+    set_up_logging(ctx.obj or 0, config.log_level)
     try:
         from tinyprof_collector.service import run
     except ModuleNotFoundError as why:

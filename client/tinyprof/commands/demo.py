@@ -88,7 +88,8 @@ def _watch(demo: "Demo", for_s: float, tell: Callable[[str], None]) -> None:
         demo.check()
         if now - last >= SUMMARY_EVERY_S:
             last = now
-            tell(f"{now - started:.0f} s: {summary(demo.figures_now())}")
+            found = demo.figures_now()
+            tell(f"{now - started:.0f} s: {'the collector does not answer' if found is None else summary(found)}")
         time.sleep(min(_POLL_S, max(0.0, for_s - (now - started))))
 
 

@@ -108,4 +108,4 @@ def replay(
         for reply in replies.values():
             for one in reply.items:
                 click.echo(f"item {one.item}: {one_line(one.reason)}", err=True)
-    return 0 if replayed and stored == replayed else 1
+    return 0 if stored == replayed and (replayed or item is None) else 1

@@ -63,7 +63,13 @@ def rows_add_up(rows: Sequence[LedgerRow], heads: dict[bytes, int]) -> bool:
 def figures(
     produced: Produced, rows: Sequence[LedgerRow], boards: Sequence[BoardSummary], collector_says_ok: bool
 ) -> DemoFigures:
-    """`rows` are the agent's, verified: their `verified` is the store's own count."""
+    """`rows` are the agent's, verified: their `verified` is the store's own count.
+
+    Records are counted of the epochs that the agent speaks of; older ones, of a state directory that was used before,
+    must add up all the same.
+    """
+    ledger_ok = collector_says_ok and rows_add_up(rows, produced.heads)
+    rows = [row for row in rows if row.epoch in produced.heads]
     return DemoFigures(
         boards=len(boards),
         produced=produced.total,
@@ -77,7 +83,7 @@ def figures(
         valid=sum(board.valid for board in boards),
         unstable=sum(board.unstable for board in boards),
         invalid=sum(board.invalid for board in boards),
-        ledger_ok=collector_says_ok and rows_add_up(rows, produced.heads),
+        ledger_ok=ledger_ok,
     )
 
 

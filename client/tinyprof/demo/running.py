@@ -15,6 +15,7 @@ from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof.fleet import Fleet, FleetLedger
 from tinyprof.request_channel import FleetError
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
+from tinyprof_protocol.request_reply import RequestFailed
 
 UP_WITHIN_S = 30.0
 DRAIN_WITHIN_S = 20.0
@@ -109,9 +110,12 @@ class Demo:
         for part in self._parts:
             part.check()
 
-    def figures_now(self) -> DemoFigures:
-        """The figures so far. Raises FleetError where the collector does not answer."""
-        return self._figures(self._fleet.ledger(node=NODE))
+    def figures_now(self) -> DemoFigures | None:
+        """The figures so far, of the store's own count too; None where the collector does not answer."""
+        try:
+            return self._figures(self._fleet.ledger(verify=True, node=NODE))
+        except (FleetError, RequestFailed):
+            return None
 
     def _is_up(self) -> bool:
         if not self._watch.online:
@@ -119,7 +123,7 @@ class Demo:
         try:
             return any(view.status.node == NODE for reply in self._fleet.status().collectors.values()
                        for view in reply.agents)  # fmt: skip
-        except FleetError:
+        except (FleetError, RequestFailed):
             return False
 
     def _wait_until(self, done: Callable[[], bool], within_s: float, otherwise: str) -> None:
@@ -139,10 +143,16 @@ class Demo:
         self._agent.stop(DRAIN_WITHIN_S)
         deadline = time.monotonic() + SETTLE_WITHIN_S
         while True:
-            found = self._figures(self._fleet.ledger(verify=True, node=NODE))
-            if (found.ledger_ok and not found.in_spool) or time.monotonic() > deadline:
-                return found
             self.check()
+            late = time.monotonic() > deadline
+            try:
+                found = self._figures(self._fleet.ledger(verify=True, node=NODE))
+            except (FleetError, RequestFailed):
+                if late:
+                    raise
+            else:
+                if late or (found.ledger_ok and not found.in_spool):
+                    return found
             time.sleep(_POLL_S)
 
     def _figures(self, ledger: FleetLedger) -> DemoFigures:
