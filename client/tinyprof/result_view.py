@@ -76,9 +76,9 @@ def _grounds(result: Result) -> Iterator[str]:
     drift = "" if clock.drift_ratio is None else f", drift {100 * clock.drift_ratio:.3f}% over {clock.span_s:.1f} s"
     yield f"clock    {_CLOCK[clock.check]}{drift}{f' ({one_line(clock.why)})' if clock.why else ''}"
     yield f"golden   {result.golden}: {_GOLDEN[result.golden]}"
-    count = len(result.repetitions)
+    timed = [result.figures[name].n for name in ("ttft_ms", "inference_ms") if name in result.figures]
     wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
-    done = f"{count} generations timed, {result.timed_s:.1f} s of work"
+    done = f"{max(timed, default=0)} repetitions, {result.timed_s:.1f} s of work timed"
     yield f"run      suite {one_line(result.suite)}, {done} ({wanted})"
     state = _conditions(result.conditions)
     if state:

@@ -26,7 +26,7 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
-    from tinyprof_agent.config import BadConfig, load
+    from tinyprof_agent.config import BadConfig, load_config
 
     environment = dict(os.environ)
     if broker is not None:
@@ -34,7 +34,7 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
     if state_dir is not None:
         environment["TINYPROF_STATE_DIR"] = str(state_dir)
     try:
-        config = load(path, environment)
+        config = load_config(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
     set_up_logging(ctx.obj or 0, config.log_level)

@@ -9,6 +9,7 @@ SITE, AGENT = "demo", "here"
 NODE = f"{SITE}.{AGENT}"
 COLLECTOR = "demo"
 STATUS_INTERVAL_S = 2.0
+HOST_SAMPLE_EVERY_S = 5.0
 
 
 class UnknownDemoBoard(ValueError):
@@ -23,7 +24,7 @@ class DemoBoard:
     model: str
     activations: str
     soft: bool
-    every_s: float = 4.0
+    every_s: float = 10.0
 
 
 BOARDS = {
@@ -67,9 +68,9 @@ def collector_toml(broker: str, folder: Path) -> str:
 
 def agent_toml(broker: str, folder: Path, boards: list[DemoBoard]) -> str:
     """The agent's configuration; it takes this machine's clock as it is."""
-    top: dict[str, str | float] = {"site": SITE, "agent": AGENT, "broker": broker, "state_dir": str(folder / "agent"),
-           "status_interval_s": STATUS_INTERVAL_S}  # fmt: skip
-    text = _toml(top) + '\n[clock]\ntrust = "always"\n'
+    top = {"site": SITE, "agent": AGENT, "broker": broker, "state_dir": str(folder / "agent")}
+    text = _toml(top | {"host_sample_every_s": HOST_SAMPLE_EVERY_S})
+    text += f'\n[clock]\ntrust = "always"\n\n[uplink]\n{_toml({"status_every_s": STATUS_INTERVAL_S})}'
     for board in boards:
         options: dict[str, str | float] = {"model": board.model, "activations": board.activations}
         if board.soft:
@@ -79,6 +80,7 @@ def agent_toml(broker: str, folder: Path, boards: list[DemoBoard]) -> str:
             "driver": "probe" if board.soft else "host",
             "suite": "quick",
             "every_s": board.every_s,
+            "sample_every_s": HOST_SAMPLE_EVERY_S,
             "processor": "host",
         }
         text += f"\n[[boards]]\n{_toml(table)}\n[boards.options]\n{_toml(options)}"
