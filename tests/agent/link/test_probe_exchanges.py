@@ -216,6 +216,23 @@ def test_lost_groups_are_asked_for_exactly() -> None:
     assert run.generation().text == b"".join(b"<%d>" % one for one in ids)
 
 
+def test_each_gap_that_is_filled_gives_new_tries() -> None:
+    run = running(max_tokens=12)
+    ids = list(range(10, 22))
+    run.begin(0)
+    run.on_message(Start(5, 1, 890), 1)
+    for index in range(1, 12, 2):
+        run.on_message(group(index, [ids[index]], 1000 + index), 2)
+    asked = run.on_message(end(ids), 3)
+    while asked:
+        (resend,) = asked
+        assert isinstance(resend, Resend)
+        assert resend.count == 1
+        run.on_message(group(resend.first, [ids[resend.first]], 1000 + resend.first), 4)
+        asked = run.on_message(end(ids), 5)
+    assert (run.generation().tokens, run.generation().missing_tokens) == (ids, 0)
+
+
 def test_what_stays_lost_is_missing_and_not_waited_for_without_end() -> None:
     run = running()
     ids = [10, 11, 12]
@@ -359,3 +376,19 @@ def test_stamps_in_a_run_tell_of_wraps_between_tokens() -> None:
     # From 252: 104 on to 100, 206 on to 50, 10 on to 60.
     assert made.token_ns[0] - made.t0_ns == 104 + 206 + 10
     assert made.token_ns[1] - made.token_ns[0] == 4
+
+
+def test_the_clock_goes_on_from_a_runs_end_by_the_boards_own_stamps_alone() -> None:
+    clock = TickClock(NS, 8)
+    run = Running(RunRequest(5, b"", 8, False, BOOT, 64, NS, NS), clock, PATIENCE, LinkCounters())
+    run.begin(0)
+    run.on_message(Start(5, 1, 10), 0)
+    # By the host's clock all of it takes half as long as by the board's.
+    ticks = 10
+    for _ in range(20):
+        ticks += 200
+        run.on_message(Stats(0, ticks % 256, RUNNING, 5, 0, 0), ticks // 2)
+    run.on_message(group(0, [1], (ticks + 50) % 256), ticks // 2 + 30)
+    run.on_message(End(5, 1, 1, 1, 12, (ticks + 55) % 256, None, None, None, ids_crc([1])), ticks // 2 + 30)
+    assert run.generation().token_ns == [ticks + 50]
+    assert clock.at((ticks + 70) % 256, ticks // 2 + 35) == ticks + 70
