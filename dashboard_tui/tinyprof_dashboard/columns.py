@@ -173,7 +173,7 @@ COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("state", "state", 10, 1, _state,
            lambda row, _: f"{palette.SEVERITY[row.health]}{row.health}",
            "What may be believed of the board now: healthy (or running), warning, critical, stale, offline."),
-    Column("site", "site", 10, 5, _plain(lambda row: row.site, "dim"), lambda row, _: row.site,
+    Column("site", "site", 9, 5, _plain(lambda row: row.site, "dim"), lambda row, _: row.site,
            "Where its agent is.", grows_to=14),
     Column("board", "board", 14, 1, _plain(lambda row: row.board, "strong"), lambda row, _: row.board,
            "The board's own name.", grows_to=22),

@@ -35,14 +35,12 @@ def size(count: float) -> str:
 
 
 def number(value: float) -> str:
-    """About four significant digits and never an exponent: `0.834`, `12.34`, `834.2`, `12345`, `1.20M`."""
+    """About four significant digits and never an exponent: `0.834`, `12.34`, `834.2`, `4245`, `1.20M`."""
     magnitude = abs(value)
     if magnitude >= 1e9:
         return f"{value / 1e9:.2f}G"
     if magnitude >= 1e6:
         return f"{value / 1e6:.2f}M"
-    if magnitude >= 10_000:
-        return f"{value:.0f}"
     return f"{value:.{_decimals(magnitude)}f}"
 
 
@@ -50,7 +48,7 @@ def _decimals(magnitude: float) -> int:
     """As many as make four significant digits, at most three."""
     if magnitude == 0:
         return 0
-    return 3 if magnitude < 10 else 2 if magnitude < 100 else 1 if magnitude < 10_000 else 0
+    return 3 if magnitude < 10 else 2 if magnitude < 100 else 1 if magnitude < 1000 else 0
 
 
 def amount(metric: str, value: float) -> str:

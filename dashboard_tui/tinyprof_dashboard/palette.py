@@ -49,7 +49,7 @@ _INKS: Final[dict[Role, _Ink]] = {
     "critical": _Ink("#f0743e", bold=True),
     "stale": _Ink("#cc8fc0"),
     "offline": _Ink("#8b96a3"),
-    "spark": _Ink("#5b9dc9"),
+    "spark": _Ink("#4a7d9f"),
 }
 
 THEME: Final = Theme(

@@ -51,6 +51,7 @@ class FleetScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012  (Textual declares it so)
     CSS = """
     FleetScreen { layout: vertical; }
+    FleetScreen.-low SummaryStrip { height: 2; padding: 0 1; }
     FleetScreen #filter { height: 1; background: $panel; padding: 0 1; display: none; }
     FleetScreen #filter.-open { display: block; }
     FleetScreen #slash { width: 2; color: $accent; }

@@ -73,10 +73,7 @@ def _banner_line(banner: Banner) -> Text:
 class SummaryStrip(Widget):
     """How many boards are in each state, and their shares as a bar; a click on a state chooses it."""
 
-    DEFAULT_CSS = """
-    SummaryStrip { height: 3; padding: 1 1 0 1; }
-    .-low SummaryStrip { height: 2; padding: 0 1; }
-    """
+    DEFAULT_CSS = "SummaryStrip { height: 3; padding: 1 1 0 1; }"
 
     class Picked(Message):
         """A state was clicked."""
