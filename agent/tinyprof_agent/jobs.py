@@ -1,0 +1,142 @@
+"""Jobs of clients: taken once, kept until their deadline and a day, and told of by events in the spool."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Protocol
+
+from tinyprof_agent.spool import JobRow, Spool
+from tinyprof_protocol.codec import BadMessage, decode, pack, unpack
+from tinyprof_protocol.job_states import ENDED, JobState
+from tinyprof_protocol.jobs import Job
+from tinyprof_protocol.records import Body, Event, Result
+
+log = logging.getLogger(__name__)
+
+KEPT_AFTER_DEADLINE_NS: Final = 24 * 3600 * 10**9
+MAX_ATTEMPTS: Final = 2
+MAX_MESSAGE: Final = 300
+MAX_LISTED: Final = 1024
+
+Decision = Literal["submit", "refuse", "cancel", "ignore"]
+
+
+class TakesJobs(Protocol):
+    """A board's worker, as far as jobs go."""
+
+    def submit(self, job: Job, attempt: int = 1) -> None:
+        """Takes a job in, or refuses it; either is told by the worker's callback."""
+
+    def cancel(self, job_id: bytes) -> bool:
+        """Cancels a job that waits or runs; False if it is not here."""
+
+
+def decide(
+    job: Job, node: str, known: JobRow | None, boards: Mapping[str, object], now_ns: int
+) -> tuple[Decision, str]:
+    """What to do with a job that came, and why it is refused. A repeated job is the same job."""
+    if job.node != node:
+        return "ignore", ""
+    if job.cancel:
+        return ("cancel" if known is not None and known.state not in ENDED else "ignore"), ""
+    if known is not None:
+        return "ignore", ""
+    if job.deadline_ns <= now_ns:
+        return "refuse", "its deadline is past"
+    if job.board not in boards:
+        return "refuse", f"this agent has no board {job.board}"
+    return "submit", ""
+
+
+def after_restart(row: JobRow) -> tuple[Decision, int]:
+    """What becomes of a job that was held when the agent died, and as which attempt: one that ran runs once more."""
+    if row.state in ENDED:
+        return "ignore", row.attempt
+    if row.state == "accepted":
+        return "submit", row.attempt
+    return ("submit", row.attempt + 1) if row.attempt < MAX_ATTEMPTS else ("refuse", row.attempt)
+
+
+class JobBook:
+    """Keeps the jobs of an agent. `came` and `resume` are called from one thread, `on_state` from any worker's."""
+
+    def __init__(
+        self, spool: Spool, node: str, now_ns: Callable[[], int], on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._spool = spool
+        self._node = node
+        self._now_ns = now_ns
+        self._on_change = on_change
+        self._workers: Mapping[str, TakesJobs] = {}
+        self._rows: dict[bytes, JobRow] = {row.id: row for row in spool.jobs()}
+        self.counters: dict[str, int] = {}
+
+    def resume(self, workers: Mapping[str, TakesJobs]) -> None:
+        """Takes up what an earlier start of the agent left, now that there are workers."""
+        self._workers = workers
+        self.forget_old()
+        for row in list(self._rows.values()):
+            decision, attempt = after_restart(row)
+            if decision == "ignore":
+                continue
+            try:
+                job = unpack(row.job, Job)
+            except BadMessage:
+                continue
+            worker = workers.get(job.board)
+            if decision == "refuse":
+                self.on_state("interrupted", job, "the agent ended while it ran, twice")
+            elif worker is None:
+                self.on_state("interrupted", job, f"this agent has no board {job.board} any more")
+            else:
+                self._rows[row.id] = JobRow(row.id, row.deadline_ns, row.state, attempt, row.job)
+                worker.submit(job, attempt)
+
+    def came(self, payload: bytes) -> None:
+        """A message on this agent's `jobs` topic."""
+        try:
+            job = decode(payload, Job)
+        except BadMessage as why:
+            self._count("bad_jobs")
+            log.warning("a job cannot be read: %s", why)
+            return
+        decision, why_not = decide(job, self._node, self._rows.get(job.id), self._workers, self._now_ns())
+        self._count(f"jobs_{decision}")
+        if decision == "submit":
+            self._workers[job.board].submit(job)
+        elif decision == "refuse":
+            self.on_state("refused", job, why_not)
+        elif decision == "cancel" and not self._cancel(job.id):
+            self.on_state("cancelled", job, "no board had it any more")
+
+    def _cancel(self, job_id: bytes) -> bool:
+        return any(worker.cancel(job_id) for worker in self._workers.values())
+
+    def on_state(self, state: JobState, job: Job, message: str = "", result: Result | None = None) -> None:
+        """Records a job's new state; with its result, if it has one, in the same transaction."""
+        known = self._rows.get(job.id)
+        if known is not None and known.state in ENDED:
+            return
+        attempt = known.attempt if known is not None else 1
+        row = JobRow(job.id, job.deadline_ns, state, attempt, known.job if known is not None else pack(job))
+        event = Event(f"job_{state}", message=message[:MAX_MESSAGE], board=job.board, job_id=job.id, attempt=attempt)
+        bodies: list[Body] = [event] if result is None else [event, result]
+        self._rows[job.id] = row
+        if not self._spool.record(bodies, job=row):
+            log.error("job %s: %s could not be spooled", job.id.hex(), state)
+        self._on_change()
+
+    def held(self) -> list[bytes]:
+        """Jobs that are accepted and not yet ended."""
+        return [row.id for row in list(self._rows.values()) if row.state not in ENDED][:MAX_LISTED]
+
+    def forget_old(self) -> None:
+        """Drops what is past its deadline by a day."""
+        before_ns = self._now_ns() - KEPT_AFTER_DEADLINE_NS
+        old = [row.id for row in list(self._rows.values()) if row.deadline_ns < before_ns]
+        if old:
+            self._spool.forget_jobs(before_ns)
+        for job_id in old:
+            self._rows.pop(job_id, None)
+
+    def _count(self, name: str) -> None:
+        self.counters[name] = self.counters.get(name, 0) + 1

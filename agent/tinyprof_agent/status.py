@@ -1,0 +1,140 @@
+"""The agent's word on itself: how its status is made, and when it is said again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tinyprof_agent.clock import Reading
+from tinyprof_agent.spool import SpoolStats
+from tinyprof_protocol.codec import encode, pack
+from tinyprof_protocol.connection import Publication
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, EpochOwed
+from tinyprof_protocol.topics import agent_topic
+
+AT_MOST_EVERY_S: Final = 1.0
+"""A change is told no sooner than this after the last word."""
+MAX_COUNTERS: Final = 128
+MAX_MESSAGES: Final = 16
+MAX_LINE: Final = 300
+NEARLY_FULL: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a status is made of."""
+
+    node: str
+    version: str
+    started_ns: int
+    interval_s: float
+    now: Reading
+    owed: Sequence[EpochOwed]
+    spool: SpoolStats
+    boards: Sequence[BoardPresence]
+    jobs: Sequence[bytes]
+    offers: Sequence[str]
+    counters: Mapping[str, int]
+    link_error: str = ""
+
+
+def make_status(facts: Facts) -> AgentStatus:
+    """The status that these facts make."""
+    messages, level = assess(facts)
+    now = facts.now
+    return AgentStatus(
+        node=facts.node,
+        state="online",
+        version=facts.version,
+        boot=now.boot,
+        time_ns=now.wall_ns or 0,
+        time=now.source if now.wall_ns is not None else "estimated",
+        started_ns=facts.started_ns,
+        interval_s=facts.interval_s,
+        epochs=list(facts.owed),
+        boards=list(facts.boards),
+        jobs=list(facts.jobs),
+        offers=list(facts.offers),
+        spool_records=facts.spool.records,
+        spool_bytes=facts.spool.bytes,
+        spool_cap_bytes=facts.spool.cap_bytes,
+        spool_oldest_s=facts.spool.oldest_s,
+        counters=dict(sorted({**facts.spool.counters, **facts.counters}.items())[:MAX_COUNTERS]),
+        messages=messages,
+        level=level,
+    )
+
+
+def assess(facts: Facts) -> tuple[list[str], Literal["info", "warning", "critical"]]:
+    """What is wrong with the agent, worst first, a line each."""
+    critical, warning = [], []
+    counters = {**facts.spool.counters, **facts.counters}
+    if facts.spool.last_error:
+        critical.append(facts.spool.last_error)
+    if counters.get("unspooled"):
+        critical.append(f"{counters['unspooled']} records could not be spooled: make room on the disk")
+    if facts.now.wall_ns is None:
+        warning.append("no clock can be trusted yet: records wait for a synchronised clock or a collector's time")
+    if counters.get("set_aside"):
+        warning.append(
+            f"the spool was corrupt and is set aside: {counters.get('salvaged', 0)} records were carried over, "
+            f"{counters.get('lost_to_corruption', 0)} given up"
+        )
+    if facts.spool.bytes > NEARLY_FULL * facts.spool.cap_bytes:
+        warning.append(
+            f"the spool is {facts.spool.bytes / facts.spool.cap_bytes:.0%} full: the oldest samples go first"
+        )
+    if counters.get("oversize"):
+        warning.append(f"{counters['oversize']} records are larger than the broker's maximum packet")
+    if counters.get("batches_refused"):
+        warning.append(f"the broker refused {counters['batches_refused']} batches: see its access list")
+    warning += [f"board {board.board}: {board.message}" for board in facts.boards if board.message]
+    level: Literal["info", "warning", "critical"] = "critical" if critical else "warning" if warning else "info"
+    return [line[:MAX_LINE] for line in [*critical, *warning]][:MAX_MESSAGES], level
+
+
+def status_publication(status: AgentStatus) -> Publication:
+    """A status as it travels: retained."""
+    return Publication(agent_topic(status.node, "status"), encode(status), retain=True)
+
+
+def last_will(node: str) -> Publication:
+    """What the broker says when the agent's connection is gone: it is offline, and nothing of its epochs."""
+    return status_publication(AgentStatus(node=node, state="offline"))
+
+
+@dataclass(slots=True)
+class Cadence:
+    """When to say a status: on connecting, every `interval_s`, and on a change, at most once a second."""
+
+    interval_s: float
+    last_s: float = float("-inf")
+    last: bytes = b""
+    forced: bool = True
+    changed: bool = False
+
+    def force(self) -> None:
+        """Say it at the next occasion, whatever it holds: the broker may have forgotten."""
+        self.forced = True
+
+    def due(self, status: AgentStatus, now_s: float) -> bool:
+        """Whether to say `status` now."""
+        if self.forced or now_s - self.last_s >= self.interval_s:
+            return True
+        self.changed = _essence(status) != self.last
+        return self.changed and now_s - self.last_s >= AT_MOST_EVERY_S
+
+    def said(self, status: AgentStatus, now_s: float) -> None:
+        """It was said."""
+        self.last_s, self.last = now_s, _essence(status)
+        self.forced = self.changed = False
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until there may be something to say without a new occasion."""
+        every_s = AT_MOST_EVERY_S if self.changed else self.interval_s
+        return max(0.0, self.last_s + every_s - now_s)
+
+
+def _essence(status: AgentStatus) -> bytes:
+    """What of a status is worth saying at once when it changes: boards, jobs, messages and the list of epochs."""
+    epochs = [epoch.epoch for epoch in status.epochs or ()]
+    return pack([status.state, status.level, epochs, status.boards, status.jobs, status.messages])
