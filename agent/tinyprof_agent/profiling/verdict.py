@@ -30,7 +30,8 @@ class Evidence:
 def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
     """The verdict with its reasons, worst first; a valid run has none."""
     broken = _invalidating(evidence)
-    unsure = _unsettling(evidence)
+    # Where the run was cut short, that it is short says nothing more.
+    unsure = [] if evidence.faults else _unsettling(evidence)
     verdict: Verdict = "invalid" if broken else "unstable" if unsure else "valid"
     return verdict, [line[:MAX_REASON_CHARACTERS] for line in (*broken, *unsure)][:MAX_REASONS]
 

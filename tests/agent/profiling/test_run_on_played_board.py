@@ -110,6 +110,21 @@ def test_prompts_of_different_length_are_no_noise(played_board: Any) -> None:
     assert result.figures["prefill_tps"].value == pytest.approx(6)  # 6 prompt tokens in a second
 
 
+def test_a_round_is_completed_even_where_the_time_is_reached_within_it(played_board: Any) -> None:
+    suite = replace_suite(prompts=("One day", "The dog"), min_timed_s=3.7)
+    result = carry_out(played_board(steady), suite).result
+    assert len(result.repetitions) == 14  # 3.9 s after thirteen, but then the second prompt is still to come
+    assert result.figures["ttft_ms"].n == 7
+
+
+def test_a_round_that_the_time_limit_cuts_short_counts_in_no_figure(played_board: Any) -> None:
+    suite = replace_suite(prompts=("One day", "The dog"), min_timed_s=0.9, max_timed_s=0.9)
+    result = carry_out(played_board(steady), suite).result
+    assert [one.prompt for one in result.repetitions] == [0, 1, 0]
+    assert result.figures["ttft_ms"].n == 1
+    assert "1 repetitions" in result.reasons[0]
+
+
 @pytest.mark.parametrize(("rate", "verdict"), [(1.019, "valid"), (1.03, "invalid"), (0.97, "invalid")])
 def test_a_clock_that_drifts_makes_the_run_invalid(played_board: Any, rate: float, verdict: str) -> None:
     result = carry_out(played_board(steady, rate=rate)).result
@@ -148,6 +163,8 @@ def test_a_gate_that_differs_stops_the_run_before_anything_is_timed(played_board
     assert (result.verdict, result.golden, result.repetitions) == ("invalid", "differs", [])
     assert len(board.generations) == 3
     assert "'One day'" in result.reasons[0]
+    assert result.clock.check == "unchecked"
+    assert board.now_ns == 1_000_000_000 + 3 * 300_000_000  # nothing more was asked of the board
 
 
 def tied(n: int, prompt: str, max_tokens: int) -> tuple[float, list[float], list[int]]:

@@ -69,5 +69,6 @@ def test_reasons_are_bounded_and_the_worst_come_first() -> None:
     assert verdict == "invalid"
     assert len(reasons) == 32
     assert {len(line) for line in reasons} == {300}
+    assert {line[0] for line in reasons} == {"x"}
     both = judge(replace(GOOD, ttft=summary(0.5), golden="differs"))[1]
     assert ["differs" in both[0], "TTFT" in both[1]] == [True, True]
