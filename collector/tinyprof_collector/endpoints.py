@@ -65,8 +65,8 @@ class _Metrics(PrometheusCollector):
             yield CounterMetricFamily(f"{_PREFIX}{clean}", f"Counted by the collector: {name}.", value=float(value))
         for gauge in self._probes.gauges():
             family = GaugeMetricFamily(_PREFIX + gauge.name, gauge.help, labels=[gauge.label] if gauge.label else [])
-            for key, value in gauge.values.items():
-                family.add_metric([key] if gauge.label else [], float(value))
+            for key, reading in gauge.values.items():
+                family.add_metric([key] if gauge.label else [], reading)
             yield family
 
 
@@ -82,6 +82,14 @@ class Endpoints:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.address: tuple[str, int] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is served, such as `http://127.0.0.1:9464`; empty before the start."""
+        if self.address is None:
+            return ""
+        host, port = self.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> tuple[str, int]:
         """Listens, and writes the address to `endpoints.json` in the state directory. Raises CannotListen."""

@@ -18,6 +18,8 @@ from tinyprof_protocol.records import Record, Result, Sample
 
 MIN_INTERVAL_S = 1.0
 MAX_BOARDS = 20_000
+MAX_AT_ONCE = 200
+"""Summaries due at a time, so that acknowledgements find room in the connection between them."""
 BoardKey = tuple[str, str]
 """Node and board."""
 
@@ -112,9 +114,12 @@ class Summaries:
 
         `now_s` is a monotonic clock. What is changed but too soon stays due for the next call.
         """
-        due = []
+        due: list[BoardSummary] = []
         later = set()
         for key in self._touched:
+            if len(due) >= MAX_AT_ONCE:
+                later.add(key)
+                continue
             shown = self._shown.get(key)
             if shown is not None and now_s - shown.published_s < MIN_INTERVAL_S:
                 later.add(key)

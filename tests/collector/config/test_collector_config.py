@@ -2,6 +2,7 @@ import importlib.resources
 from pathlib import Path
 
 import pytest
+
 from tinyprof_collector.config import PLAIN_VARIABLES, BadConfig, Config, load, state_dir_of
 
 SAMPLE = Path(str(importlib.resources.files("tinyprof_collector"))) / "collector.sample.toml"

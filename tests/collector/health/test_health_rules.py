@@ -1,4 +1,5 @@
 import pytest
+
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.health import (
     MAX_REASONS,

@@ -1,4 +1,5 @@
 import pytest
+
 from tinyprof_collector.jobs import KEEP_S, RESULT_GRACE_S, Answer, Jobs, ReplyTo, Send
 from tinyprof_protocol.job_states import ENDED, STATE_OF_EVENT
 from tinyprof_protocol.jobs import Failure, Job, ProfileReply
@@ -95,7 +96,9 @@ def test_finished_waits_for_its_result_and_not_for_ever():
     assert (answer.reply.state, answer.reply.final, answer.reply.result) == ("finished", True, None)
     assert jobs.stored(NODE, result(), NOW) == []
     (late,) = jobs.request(JOB, AGAIN, NOW)
-    assert late == Answer(AGAIN, ProfileReply(ID, "finished", "it finished, but its result has not come", True, result()))
+    assert late == Answer(
+        AGAIN, ProfileReply(ID, "finished", "it finished, but its result has not come", True, result())
+    )
 
 
 def test_the_deadline_ends_it():

@@ -1,4 +1,5 @@
 from msgspec.structs import replace
+
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.presence import Presence
 from tinyprof_collector.summaries import BoardHistory, Summaries, page
@@ -42,7 +43,12 @@ def with_agent() -> tuple[Summaries, Presence]:
 
 def test_a_summary_shows_the_newest_result_and_sample_whatever_their_order():
     summaries, presence = with_agent()
-    for record in (result(NOW + 2, "unstable", 3.0), result(NOW + 1, "valid", 2.0), sample(NOW + 5, 50), sample(NOW, 9)):
+    for record in (
+        result(NOW + 2, "unstable", 3.0),
+        result(NOW + 1, "valid", 2.0),
+        sample(NOW + 5, 50),
+        sample(NOW, 9),
+    ):
         summaries.stored(NODE, record, NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert (found.verdict, found.last_result_ns) == ("unstable", NOW + 2)

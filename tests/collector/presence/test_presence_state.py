@@ -1,4 +1,5 @@
 import pytest
+
 from tinyprof_collector.presence import Presence
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 

@@ -1,0 +1,28 @@
+"""`python -m tinyprof_collector [--config collector.toml]`."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tinyprof_collector.config import BadConfig, load
+from tinyprof_collector.service import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Reads the configuration and runs the collector; 2 for a configuration that cannot be used."""
+    parser = argparse.ArgumentParser(prog="tinyprof_collector", description="The collector of tinyprof")
+    parser.add_argument("--config", type=Path, help="a TOML file; without it the defaults and the environment")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config, os.environ)
+    except BadConfig as why:
+        print(why, file=sys.stderr)
+        return 2
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""What the collector knows of the fleet right now: agents, boards, jobs, its own health.
+
+Decisions are pure and elsewhere; this puts them together behind one lock, held for short computations only, because
+three threads come here: the pipeline with stored records, the control thread, and the answers to clients.
+What is to be published is returned, never sent.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tinyprof_collector.config import Config
+from tinyprof_collector.health import (
+    Assessment,
+    CollectorFacts,
+    MissingSince,
+    NodeLedger,
+    agent_health,
+    collector_health,
+    store_health,
+)
+from tinyprof_collector.jobs import Action, Jobs, ReplyTo, Send
+from tinyprof_collector.presence import Presence
+from tinyprof_collector.replies import check_board, counted_by_health, publication
+from tinyprof_collector.stores.store import Arrival, BoardLatest
+from tinyprof_collector.summaries import BoardHistory, BoardKey, Summaries, page
+from tinyprof_protocol import topics
+from tinyprof_protocol.bounds import MAX_COUNT
+from tinyprof_protocol.codec import BadMessage, decode, encode
+from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.jobs import AgentView, BoardsReply, BoardsRequest, Job, StatusReply
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+from tinyprof_protocol.records import Result, Sample
+
+MAX_COUNTERS = 128
+MAX_COUNTER_NAME = 48
+
+
+class BadStatus(ValueError):
+    """A status that cannot be taken: it goes to the quarantine with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    """What the pipeline's thread last said of itself; read by the others."""
+
+    stores: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with each store; empty for one that works."""
+    state_error: str = ""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Sum of every ledger class."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """By node."""
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    """By node."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """What the connection and the threads say of themselves."""
+
+    connected: bool = False
+    clash: bool = False
+    subscriptions_refused: int = 0
+    dead_threads: tuple[str, ...] = ()
+
+
+def read_status(message: Message) -> AgentStatus:
+    """An agent's status from its message. Raises BadStatus if its bytes, its topic or its node are wrong."""
+    try:
+        topic = topics.parse(message.topic)
+        status = decode(message.payload, AgentStatus)
+    except (topics.BadTopic, BadMessage) as why:
+        raise BadStatus(f"status: {why}") from None
+    if topic.node != status.node:
+        raise BadStatus(f"status of {status.node} under the topic of {topic.node}")
+    return status
+
+
+class LiveState:
+    """The fleet as it is now."""
+
+    def __init__(self, config: Config, started_ns: int, version: str) -> None:
+        self._config = config
+        self._started_ns = started_ns
+        self._version = version
+        self._lock = threading.Lock()
+        self._presence = Presence()
+        self._summaries = Summaries(config.health)
+        self._jobs = Jobs(config.replies.max_jobs)
+        self._missing = MissingSince()
+        self._pipeline = PipelineView()
+        self._link = LinkView()
+
+    # ---- what comes in
+
+    def restore(self, boards: Iterable[BoardLatest], now_ns: int) -> None:
+        """Takes what the store knows of the boards, at the start."""
+        with self._lock:
+            for latest in boards:
+                self._summaries.restore((latest.node, latest.board), _history_of(latest, now_ns))
+
+    def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> list[Publication]:
+        """Takes an agent's status; returns the jobs that are to be sent to it."""
+        with self._lock:
+            before = self._presence.agents.get(status.node)
+            listed = set(before.boards) if before else set()
+            agent = self._presence.hear(status, now_ns, retained=retained)
+            if agent is None:
+                return []
+            self._summaries.touch((status.node, board) for board in listed | set(agent.boards))
+            return self._publications(self._jobs.status(status, now_ns))
+
+    def stored(self, arrivals: Iterable[Arrival], now_ns: int) -> list[Publication]:
+        """Takes records that the stores have; returns the answers that clients get for their jobs."""
+        actions: list[Action] = []
+        with self._lock:
+            for arrival in arrivals:
+                node, record = arrival.node, arrival.record
+                self._summaries.stored(node, record, self._seen_ns(node, record.time_ns, now_ns))
+                actions += self._jobs.stored(node, record, now_ns)
+            return self._publications(actions)
+
+    def ask(self, job: Job, to: ReplyTo, now_ns: int) -> list[Publication]:
+        """A client asks for a job. Raises CannotAnswer for a board that is not known."""
+        with self._lock:
+            if self._jobs.state_of(job.id) is None:
+                check_board(job.node, job.board, list(self._summaries.boards))
+            return self._publications(self._jobs.request(job, to, now_ns))
+
+    def knows_job(self, job_id: bytes) -> bool:
+        """Whether a job was asked for since the start and is still kept."""
+        with self._lock:
+            return self._jobs.state_of(job_id) is not None
+
+    def note_pipeline(self, view: PipelineView, now_ns: int) -> None:
+        """Takes what the pipeline says of itself."""
+        with self._lock:
+            self._pipeline = view
+            self._missing.note(view.missing, now_ns)
+
+    def note_link(self, link: LinkView) -> None:
+        """Takes what the connection and the threads say of themselves."""
+        with self._lock:
+            self._link = link
+
+    def connected(self) -> None:
+        """The broker may have forgotten everything: all summaries are due anew."""
+        with self._lock:
+            self._summaries.forget_published()
+
+    # ---- what time brings
+
+    def tick(self, now_ns: int) -> list[Publication]:
+        """Jobs whose deadline has passed."""
+        with self._lock:
+            return self._publications(self._jobs.tick(now_ns))
+
+    def look_again(self) -> None:
+        """Every board's health is judged again: it may have fallen silent."""
+        with self._lock:
+            self._summaries.touch_all()
+
+    def due_summaries(self, now_ns: int, now_s: float) -> list[BoardSummary]:
+        """Summaries to publish now."""
+        with self._lock:
+            return self._summaries.due(self._presence, now_ns, now_s)
+
+    def unpublished(self, summaries: Iterable[BoardSummary]) -> None:
+        """Summaries that could not be handed to the broker."""
+        with self._lock:
+            for summary in summaries:
+                self._summaries.unpublished(summary)
+
+    # ---- what is told
+
+    def boards(self) -> list[BoardKey]:
+        """Node and name of every board that is known."""
+        with self._lock:
+            return list(self._summaries.boards)
+
+    def boards_page(self, asked: BoardsRequest, now_ns: int) -> BoardsReply:
+        """A page of summaries."""
+        with self._lock:
+            boards, total = page(
+                self._summaries.boards,
+                asked.node,
+                asked.offset,
+                asked.limit,
+                lambda key: self._summaries.summary(key, self._presence, now_ns),
+            )
+        return BoardsReply(boards, total)
+
+    def collector_status(self, now_ns: int) -> CollectorStatus:
+        """The collector's own status, as it is published."""
+        with self._lock:
+            return self._collector_status(now_ns)
+
+    def status_reply(self, now_ns: int) -> StatusReply:
+        """The collector, its agents, and its boards by health."""
+        with self._lock:
+            agents = [self._agent_view(node, now_ns) for node in sorted(self._presence.agents)]
+            healths = [self._summaries.summary(key, self._presence, now_ns).health for key in self._summaries.boards]
+            totals = {name: min(value, MAX_COUNT) for name, value in self._pipeline.totals.items()}
+            return StatusReply(self._collector_status(now_ns), agents, counted_by_health(healths), totals)
+
+    def healths(self, now_ns: int) -> tuple[dict[str, int], dict[str, int]]:
+        """How many agents and how many boards there are of each health."""
+        with self._lock:
+            agents = [self._assess_agent(node, now_ns).health for node in self._presence.agents]
+            boards = [self._summaries.summary(key, self._presence, now_ns).health for key in self._summaries.boards]
+        return counted_by_health(agents), counted_by_health(boards)
+
+    def view(self) -> PipelineView:
+        """What the pipeline last said of itself."""
+        return self._pipeline
+
+    def link(self) -> LinkView:
+        """What the connection last said of itself."""
+        return self._link
+
+    def counters(self) -> dict[str, int]:
+        """What hit a bound here, what became of jobs, and all that the pipeline counts."""
+        with self._lock:
+            return {
+                **self._pipeline.counters,
+                **self._jobs.counts,
+                **self._presence.counts,
+                **self._summaries.counts,
+            }
+
+    # ---- with the lock held
+
+    def _publications(self, actions: Iterable[Action]) -> list[Publication]:
+        made = []
+        for action in actions:
+            if isinstance(action, Send):
+                topic = topics.agent_topic(action.job.node, "jobs")
+                made.append(Publication(topic, encode(action.job), expiry_s=action.expiry_s))
+            else:
+                made.append(publication(action.to, action.reply))
+        return made
+
+    def _seen_ns(self, node: str, time_ns: int, now_ns: int) -> int:
+        """When a record was made, by the collector's clock: a backlog that arrives now says nothing of now."""
+        agent = self._presence.agents.get(node)
+        skew_ns = int((agent.skew_ms or 0.0) * 1e6) if agent else 0
+        return min(now_ns, time_ns - skew_ns)
+
+    def _agent_view(self, node: str, now_ns: int) -> AgentView:
+        agent = self._presence.agents[node]
+        found = self._assess_agent(node, now_ns)
+        return AgentView(agent.status, found.health, list(found.reasons), agent.heard_ns, agent.skew_ms)
+
+    def _assess_agent(self, node: str, now_ns: int) -> Assessment:
+        ledger = NodeLedger(
+            self._pipeline.missing.get(node, 0),
+            self._missing.for_s(node, now_ns),
+            self._pipeline.quarantined.get(node, 0),
+        )
+        return agent_health(self._presence.agents[node], ledger, now_ns, self._config.health)
+
+    def _collector_status(self, now_ns: int) -> CollectorStatus:
+        view, link = self._pipeline, self._link
+        found = collector_health(
+            CollectorFacts(
+                stores=view.stores,
+                missing=sum(view.missing.values()),
+                missing_for_s=self._missing.longest_s(now_ns),
+                quarantined=view.counters.get("quarantine_kept", 0),
+                discarded=view.counters.get("quarantine_discarded", 0),
+                subscriptions_refused=link.subscriptions_refused,
+                id_clash=link.clash,
+                dead_threads=link.dead_threads,
+                state_error=view.state_error,
+            ),
+            self._config.health,
+        )
+        counters = sorted({**view.counters, **self._jobs.counts}.items())[:MAX_COUNTERS]
+        return CollectorStatus(
+            id=self._config.id,
+            state="online",
+            version=self._version,
+            time_ns=now_ns,
+            started_ns=self._started_ns,
+            interval_s=self._config.status_interval_s,
+            partitions=sorted(self._config.partitions),
+            health=found.health,
+            reasons=list(found.reasons),
+            stores={name: store_health(why) for name, why in view.stores.items()},
+            counters={name[:MAX_COUNTER_NAME]: min(max(value, 0), MAX_COUNT) for name, value in counters},
+        )
+
+
+def _history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
+    """A board as the store knows it. Of the runs before the newest only their decode_tps is known."""
+    history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
+    if latest.result is not None and isinstance(latest.result.body, Result):
+        history.result, history.result_ns = latest.result.body, latest.result.time_ns
+    if latest.sample is not None and isinstance(latest.sample.body, Sample):
+        history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
+    times = [time_ns for time_ns in (history.result_ns, history.sample_ns) if time_ns is not None]
+    history.last_seen_ns = min(max(times), now_ns) if times else None
+    history.newest = _newest_of(history, latest.spark)
+    return history
+
+
+def _newest_of(history: BoardHistory, spark: list[float]) -> list[tuple[int, str, float | None]]:
+    if history.result is None or history.result_ns is None:
+        return []
+    decode = history.result.figures.get("decode_tps")
+    older = spark[:-1] if decode is not None and spark else spark
+    runs: list[tuple[int, str, float | None]] = [
+        (history.result_ns - len(older) + number, "", value) for number, value in enumerate(older)
+    ]
+    return [*runs, (history.result_ns, history.result.verdict, decode.value if decode else None)]

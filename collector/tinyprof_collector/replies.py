@@ -1,0 +1,286 @@
+"""Answers to what clients ask, in threads of their own, so that a slow query holds up nothing else.
+
+A reply goes only to a reply topic, carries the request's correlation data, and is cut to fit a message. What cannot be
+answered gets a `Failure`: a code for programs and a line that says what to do.
+"""
+
+import difflib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from tinyprof_collector.jobs import ReplyTo
+from tinyprof_collector.stores.store import Reader, StoreFailed
+from tinyprof_protocol import topics
+from tinyprof_protocol.codec import BadMessage, decode, encode
+from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.jobs import (
+    REQUEST_KINDS,
+    BoardsReply,
+    BoardsRequest,
+    Failure,
+    HistoryReply,
+    HistoryRequest,
+    Job,
+    LedgerReply,
+    LedgerRequest,
+    ProfileReply,
+    ProfileRequest,
+    QuarantineReply,
+    QuarantineRequest,
+    StatusReply,
+    StatusRequest,
+)
+from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.records import Result
+
+log = logging.getLogger(__name__)
+
+REPLY_EXPIRY_S = 60
+MAX_LINE = 300
+MAX_NAMED = 3
+MAX_RUNS = 32
+_STOP = None
+
+
+class CannotAnswer(Exception):
+    """A request that gets a `Failure`; the code is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where answers come from. Each may raise CannotAnswer; `reader` may raise StoreFailed."""
+
+    reader: Callable[[], AbstractContextManager[Reader]]
+    boards: Callable[[], Sequence[tuple[str, str]]]
+    """Node and name of every board that is known."""
+    summaries: Callable[[BoardsRequest], BoardsReply]
+    status: Callable[[], StatusReply]
+    ledger: Callable[[LedgerRequest], LedgerReply]
+    quarantine: Callable[[QuarantineRequest], QuarantineReply]
+    knows_job: Callable[[bytes], bool]
+    ask: Callable[[Job, ReplyTo], None]
+    """Takes a job on; its replies come when its agent has said something."""
+
+
+def reply_to_of(message: Message) -> ReplyTo | None:
+    """Where the reply to a request goes, or None: a collector replies only to reply topics."""
+    if message.response_topic is None or not topics.is_reply_topic(message.response_topic):
+        return None
+    return ReplyTo(message.response_topic, message.correlation)
+
+
+def answer(message: Message, to: ReplyTo, sources: Sources) -> object | None:
+    """The reply to a request, a `Failure` where it cannot be answered, None where it comes later.
+
+    Never raises for what a client sent.
+    """
+    kind = message.topic.rpartition("/")[2]
+    try:
+        if kind == "profile":
+            return _profile(message.payload, to, sources)
+        return _ANSWERS[kind](message.payload, sources) if kind in _ANSWERS else _unknown_kind(kind)
+    except CannotAnswer as why:
+        return Failure(why.code, str(why)[:MAX_LINE])
+    except BadMessage as why:
+        return Failure("bad_request", f"this {kind} request cannot be read: {why}"[:MAX_LINE])
+    except StoreFailed as why:
+        return Failure("store_failed", f"the store cannot be read: {why}"[:MAX_LINE])
+
+
+def check_board(node: str, board: str, known: Sequence[tuple[str, str]]) -> None:
+    """Raises CannotAnswer with the nearest names if a board is not known."""
+    if (node, board) in known:
+        return
+    names = [f"{known_node}/{known_board}" for known_node, known_board in known]
+    near = difflib.get_close_matches(f"{node}/{board}", names, MAX_NAMED, 0.5)
+    near = [f"{n}/{b}" for n, b in known if b == board][:MAX_NAMED] or near
+    hint = f"did you mean {' or '.join(near)}?" if near else "`tinyprof boards` lists those that are known"
+    raise CannotAnswer("unknown_board", f"no board {node}/{board} is known; {hint}")
+
+
+def _history(payload: bytes, sources: Sources) -> HistoryReply:
+    asked = decode(payload, HistoryRequest)
+    if asked.metric not in METRICS:
+        near = difflib.get_close_matches(asked.metric, METRICS, MAX_NAMED, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(METRICS)}"
+        raise CannotAnswer("unknown_metric", f"no metric is called {asked.metric!r}; {hint}")
+    check_board(asked.node, asked.board, sources.boards())
+    with sources.reader() as reader:
+        points = reader.history(asked.node, asked.board, asked.metric, asked.since_ns, asked.limit + 1)
+        runs = reader.runs(asked.node, asked.board, MAX_RUNS)
+    return HistoryReply(points[-asked.limit :], runs, truncated=len(points) > asked.limit)
+
+
+def _profile(payload: bytes, to: ReplyTo, sources: Sources) -> ProfileReply | None:
+    """A job has at most one result: one that came before the collector started anew is in the store."""
+    job = decode(payload, ProfileRequest).job
+    if not sources.knows_job(job.id):
+        with sources.reader() as reader:
+            runs = reader.runs(job.node, job.board, MAX_RUNS)
+        for record in runs:
+            if isinstance(record.body, Result) and record.body.job_id == job.id:
+                return ProfileReply(job.id, "finished", final=True, result=record)
+    sources.ask(job, to)
+    return None
+
+
+def _unknown_kind(kind: str) -> Failure:
+    return Failure("unknown_request", f"no request is called {kind[:64]!r}; there are {', '.join(REQUEST_KINDS)}")
+
+
+def _boards(payload: bytes, sources: Sources) -> BoardsReply:
+    return sources.summaries(decode(payload, BoardsRequest))
+
+
+def _status(payload: bytes, sources: Sources) -> StatusReply:
+    decode(payload, StatusRequest)
+    return sources.status()
+
+
+def _ledger(payload: bytes, sources: Sources) -> LedgerReply:
+    return sources.ledger(decode(payload, LedgerRequest))
+
+
+def _quarantine(payload: bytes, sources: Sources) -> QuarantineReply:
+    return sources.quarantine(decode(payload, QuarantineRequest))
+
+
+_ANSWERS: dict[str, Callable[[bytes, Sources], object]] = {
+    "history": _history,
+    "boards": _boards,
+    "status": _status,
+    "ledger": _ledger,
+    "quarantine": _quarantine,
+}
+
+
+def fit(reply: Any) -> bytes:
+    """A reply as it travels; one that is too long for a message is cut, again and again by half, and says so."""
+    while True:
+        try:
+            return encode(reply)
+        except BadMessage as why:
+            cut = _cut(reply)
+            if cut is None:
+                return encode(Failure("too_long", f"the reply does not fit a message: {why}"[:MAX_LINE]))
+            reply = cut
+
+
+def _cut(reply: Any) -> Any | None:
+    """The reply with half as much in it, or None if nothing can be left out."""
+    match reply:
+        case HistoryReply(runs=runs) if runs:
+            return replace(reply, runs=runs[: len(runs) // 2], truncated=True)
+        case HistoryReply(points=points) if points:
+            return replace(reply, points=points[len(points) - len(points) // 2 :], truncated=True)
+        case BoardsReply(boards=boards) if boards:
+            return replace(reply, boards=boards[: len(boards) // 2])
+        case LedgerReply(rows=rows) if rows:
+            note = f"only the first {len(rows) // 2} rows fit this reply; ask for one node"
+            problems = [line for line in reply.problems if not line.startswith("only the first")][:15]
+            return replace(reply, rows=rows[: len(rows) // 2], problems=[*problems, note])
+        case StatusReply(agents=agents) if agents:
+            note = f"only {len(agents) // 2} of the agents fit this reply"
+            reasons = [line for line in reply.collector.reasons if not line.startswith("only ")][:15]
+            return replace(
+                reply, agents=agents[: len(agents) // 2], collector=replace(reply.collector, reasons=[*reasons, note])
+            )
+        case QuarantineReply(items=items) if items:
+            return replace(reply, items=items[: len(items) // 2])
+    return None
+
+
+def publication(to: ReplyTo, reply: object) -> Publication:
+    """The message that carries a reply."""
+    return Publication(to.topic, fit(reply), expiry_s=REPLY_EXPIRY_S, correlation=to.correlation)
+
+
+class Replies:
+    """Threads that answer requests from a bounded queue."""
+
+    def __init__(
+        self, sources: Sources, publish: Callable[[Publication], object], *, workers: int, max_queued: int
+    ) -> None:
+        self._sources = sources
+        self._publish = publish
+        self._queue: queue.Queue[tuple[Message, ReplyTo] | None] = queue.Queue(max_queued)
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"replies-{number}", daemon=True) for number in range(workers)
+        ]
+        self._lock = threading.Lock()
+        self._counts = {"requests_answered": 0, "requests_failed": 0, "requests_over_bound": 0}
+
+    def start(self) -> None:
+        """Starts the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, message: Message, to: ReplyTo) -> bool:
+        """Queues a request; False, and counted, if the queue is full."""
+        try:
+            self._queue.put_nowait((message, to))
+        except queue.Full:
+            self._count("requests_over_bound")
+            return False
+        return True
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the threads once each has given the answer it is at; what is still queued is dropped."""
+        self._stopping.set()
+        for _ in self._threads:
+            try:
+                self._queue.put_nowait(_STOP)
+            except queue.Full:
+                break
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_s / len(self._threads))
+
+    def dead_threads(self) -> list[str]:
+        """Names of threads that have ended while they should run."""
+        return [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
+
+    def counters(self) -> dict[str, int]:
+        """How many requests were answered, failed, and found the queue full."""
+        return dict(self._counts)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            work = self._queue.get()
+            if work is _STOP:
+                return
+            self._one(*work)
+
+    def _one(self, message: Message, to: ReplyTo) -> None:
+        try:
+            reply = answer(message, to, self._sources)
+        except Exception:
+            log.exception("a request to %s could not be answered", message.topic)
+            reply = Failure("internal", "the collector could not answer; its log says why")
+        self._count("requests_failed" if isinstance(reply, Failure) else "requests_answered")
+        if reply is not None:
+            self._publish(publication(to, reply))
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1
+
+
+def counted_by_health(healths: Iterable[str]) -> dict[str, int]:
+    """How many there are of each health."""
+    counts: dict[str, int] = {}
+    for health in healths:
+        counts[health] = counts.get(health, 0) + 1
+    return counts

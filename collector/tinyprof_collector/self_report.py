@@ -1,0 +1,84 @@
+"""What the collector says of itself over HTTP: whether it lives, whether it is ready, its counters and gauges."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinyprof_collector.control import Clock, Control
+from tinyprof_collector.endpoints import Gauge, Probes
+from tinyprof_collector.inbox import Inbox
+from tinyprof_collector.ingest import Ingest
+from tinyprof_collector.live_state import LiveState
+from tinyprof_collector.pipeline_thread import PipelineThread
+from tinyprof_collector.replies import Replies
+from tinyprof_protocol.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts that are asked."""
+
+    live: LiveState
+    ingest: Ingest
+    inbox: Inbox
+    connection: Connection
+    pipeline: PipelineThread
+    control: Control
+    replies: Replies
+
+
+class SelfReport:
+    """Asks the parts when somebody asks it."""
+
+    def __init__(self, parts: Parts, clock: Clock) -> None:
+        self._parts = parts
+        self._clock = clock
+
+    def probes(self) -> Probes:
+        """What the endpoints serve."""
+        return Probes(self.alive, self.ready, self.counters, self.gauges)
+
+    def alive(self) -> dict[str, str]:
+        """Each thread and what is wrong with it; empty where nothing is."""
+        running = {"pipeline": self._parts.pipeline.alive(), "control": self._parts.control.alive()}
+        checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
+        return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
+
+    def ready(self) -> dict[str, str]:
+        """Threads, stores, state and broker, each with what is wrong with it; empty where nothing is."""
+        view = self._parts.live.view()
+        link = self._parts.connection.state
+        broker = "" if link.connected else link.error or "not connected"
+        stores = {f"store {name}": why for name, why in view.stores.items()} or {"store": "not asked yet"}
+        return {**self.alive(), **stores, "state": view.state_error, "broker": broker}
+
+    def counters(self) -> dict[str, int]:
+        """All that is counted, by name."""
+        parts = self._parts
+        link = {f"mqtt_{name}": count for name, count in dict(parts.connection.state.counts).items()}
+        return {
+            **parts.live.counters(),
+            **parts.ingest.counters(),
+            **parts.control.counts,
+            **parts.pipeline.counts,
+            **parts.replies.counters(),
+            "inbox_deferred": sum(parts.inbox.deferred().values()),
+            **link,
+        }
+
+    def gauges(self) -> list[Gauge]:
+        """Agents and boards by health, the ledger by class, and what waits."""
+        agents, boards = self._parts.live.healths(self._clock.wall_ns())
+        view = self._parts.live.view()
+        up = {name: float(not why) for name, why in view.stores.items()}
+        return [
+            Gauge("connected", "1 while connected to the broker.", {"": float(self._parts.connection.state.connected)}),
+            Gauge("store_up", "1 while the store takes records.", up, "store"),
+            Gauge("agents", "Agents by health.", _floats(agents), "health"),
+            Gauge("boards", "Boards by health.", _floats(boards), "health"),
+            Gauge("ledger", "Records by class.", _floats(view.totals), "class"),
+            Gauge("inbox_batches", "Batches that wait to be stored.", {"": float(len(self._parts.inbox))}),
+        ]
+
+
+def _floats(counts: Mapping[str, int]) -> dict[str, float]:
+    return {name: float(count) for name, count in counts.items()}

@@ -1,0 +1,320 @@
+"""The collector as a service: it puts the parts together, starts them, and stops them in bounded time.
+
+Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `replies-…`
+answer clients, `endpoints` serves HTTP. None of them waits for another without a limit.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from tinyprof_collector.config import BadConfig, Config, state_dir_of
+from tinyprof_collector.control import Clock, Control, Duties, status_publication
+from tinyprof_collector.endpoints import CannotListen, Endpoints
+from tinyprof_collector.inbox import Inbox
+from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
+from tinyprof_collector.jobs import ReplyTo
+from tinyprof_collector.live_state import LiveState, PipelineView
+from tinyprof_collector.pipeline import Pipeline
+from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
+from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
+from tinyprof_collector.replies import CannotAnswer, Replies, Sources
+from tinyprof_collector.self_report import Parts, SelfReport
+from tinyprof_collector.state.sqlite import SqliteState
+from tinyprof_collector.state.state import StateFailed
+from tinyprof_collector.stores.sqlite import SqliteStore
+from tinyprof_collector.stores.store import Arrival, StoreFailed
+from tinyprof_protocol.connection import Connection, Hooks, Message
+from tinyprof_protocol.jobs import (
+    Job,
+    LedgerReply,
+    LedgerRequest,
+    QuarantineReply,
+    QuarantineRequest,
+    StatusReply,
+)
+from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ERRAND_TIMEOUT_S = 20.0
+REFRESH_S = 1.0
+SYSTEM_CLOCK = Clock(time.time_ns, time.monotonic)
+
+
+class CannotStart(RuntimeError):
+    """The collector cannot start; the message is one line that says why."""
+
+
+class Collector:
+    """One collector: `start`, then `stop`. What it is given it does not change."""
+
+    def __init__(self, config: Config, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._config = config
+        self._clock = clock
+        self._started_ns = clock.wall_ns()
+        self._said_ready = False
+        self._stopping = False
+        self.state_dir = state_dir_of(config, os.environ)
+        self.endpoints: Endpoints | None = None
+        self._ledger_seen_s: float | None = None
+        self._missing: dict[str, int] = {}
+        self._quarantined: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+
+    # ---- life
+
+    def start(self) -> None:
+        """Opens what it needs and starts its threads. Raises CannotStart; then nothing is left open."""
+        with contextlib.ExitStack() as opened:
+            try:
+                self._open(opened)
+                self._build()
+                self._start_endpoints(opened)
+            except (BadConfig, StoreFailed, StateFailed, QuarantineFailed, CannotListen, OSError) as why:
+                raise CannotStart(" ".join(str(why).split())) from None
+            self._opened = opened.pop_all()
+        self._thread.start()
+        self._replies.start()
+        self._control.start()
+        self._connection.start()
+
+    def stop(self) -> bool:
+        """Stores and acknowledges what is in hand, says that it is offline, and closes; False if a thread hangs.
+
+        Takes at most about `stop_timeout_s`.
+        """
+        share_s = self._config.stop_timeout_s / 4
+        self._stopping = True
+        ended = self._thread.stop(share_s)
+        self._control.stop(share_s)
+        self._replies.stop(share_s)
+        last = status_publication(self._offline())
+        self._connection.stop([last], timeout_s=share_s)
+        if not ended:
+            log.error("the store has not answered in time; what it was given comes again from the agents")
+        if self.endpoints is not None:
+            self.endpoints.stop()
+        if ended:
+            self._opened.close()
+        log.info("collector %s has stopped", self._config.id)
+        return ended
+
+    def _open(self, opened: contextlib.ExitStack) -> None:
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        # The state is held by one process: a second collector on the same directory fails here.
+        self._state = SqliteState(self.state_dir / "state.sqlite")
+        opened.callback(self._state.close)
+        self._quarantine = Quarantine(self.state_dir / "quarantine.sqlite")
+        opened.callback(self._quarantine.close)
+        sqlite = self._config.store.sqlite
+        path = Path(sqlite.path).expanduser() if sqlite.path else self.state_dir / "store.sqlite"
+        self._store = SqliteStore(path, clock=self._clock.wall_ns, retention_days=sqlite.retention_days)
+        opened.callback(self._store.close)
+
+    def _build(self) -> None:
+        config = self._config
+        self._live = LiveState(config, self._started_ns, package_version())
+        with self._store.read() as reader:
+            self._live.restore(reader.latest(), self._clock.wall_ns())
+        self._pipeline = Pipeline(
+            [self._store],
+            self._state,
+            self._quarantine,
+            self._clock.wall_ns,
+            on_stored=self._on_stored,
+            monotonic=self._clock.monotonic_s,
+        )
+        self._watchdog = Watchdog(config.ingest.watchdog_intervals * config.status_interval_s)
+        self._inbox = Inbox(config.ingest.batches_per_agent, config.ingest.max_batches, config.ingest.max_bytes)
+        self._ingest = Ingest(config.id, self._inbox.put, self._watchdog, self._clock.monotonic_s)
+        self._connection = Connection(
+            config.broker_address(),
+            config.id,
+            Hooks(on_message=self._on_message, on_connected=self._on_connected, on_lost=self._on_lost),
+            subscriptions=subscriptions(config.id, config.partitions),
+            will=status_publication(self._offline()),
+        )
+        self._thread = PipelineThread(
+            self._inbox,
+            self._pipeline.process,
+            self._connection.publish,
+            self._refresh,
+            take_batches=config.ingest.take_batches,
+            refresh_interval_s=min(REFRESH_S, config.status_interval_s),
+            monotonic_s=self._clock.monotonic_s,
+        )
+        self._replies = Replies(
+            self._sources(),
+            self._connection.publish,
+            workers=config.replies.workers,
+            max_queued=config.replies.max_queued,
+        )
+        self._control = Control(
+            self._live,
+            self._ingest,
+            self._watchdog,
+            self._connection,
+            self._replies,
+            Duties(self._note_status, self._quarantine_message, self._dead_threads),
+            self._clock,
+            config.status_interval_s,
+        )
+        self.report = SelfReport(
+            Parts(self._live, self._ingest, self._inbox, self._connection, self._thread, self._control, self._replies),
+            self._clock,
+        )
+
+    def _start_endpoints(self, opened: contextlib.ExitStack) -> None:
+        listen = self._config.listen_address()
+        if listen is not None:
+            self.endpoints = Endpoints(listen, self.report.probes(), self.state_dir)
+            self.endpoints.start()
+            opened.callback(self.endpoints.stop)
+
+    # ---- the connection's thread
+
+    def _on_message(self, message: Message) -> None:
+        if not self._stopping:
+            self._ingest.take(message)
+
+    def _on_connected(self) -> None:
+        self._control.connected()
+        if not self._said_ready:
+            self._said_ready = True
+            log.info(
+                "collector %s is ready: broker %s, partitions %s, store %s, endpoints %s",
+                self._config.id,
+                self._config.broker_address(),
+                _shown(self._config.partitions),
+                self._store.name,
+                self.endpoints.url if self.endpoints is not None else "off",
+            )
+
+    def _on_lost(self, _why: str) -> None:
+        self._watchdog.lost()
+
+    # ---- the pipeline's thread
+
+    def _on_stored(self, arrivals: list[Arrival]) -> None:
+        for publication in self._live.stored(arrivals, self._clock.wall_ns()):
+            self._connection.publish(publication)
+
+    def _refresh(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._ledger_seen_s is None or now_s - self._ledger_seen_s >= self._config.status_interval_s:
+            self._ledger_seen_s = now_s
+            self._missing, self._quarantined = {}, {}
+            for row in self._pipeline.ledger().rows:
+                self._missing[row.node] = self._missing.get(row.node, 0) + row.missing
+                self._quarantined[row.node] = self._quarantined.get(row.node, 0) + row.quarantined
+            self._totals = self._pipeline.ledger_totals()
+        holding = self._pipeline.holding
+        stores = {self._store.name: self._store.check() or ""}
+        kept = self._state.check() or self._quarantine.check() or ""
+        if holding is not None and not kept and not any(stores.values()):
+            kept = holding.reason
+        view = PipelineView(stores, kept, self._pipeline.counters(), self._totals, self._missing, self._quarantined)
+        self._live.note_pipeline(view, self._clock.wall_ns())
+
+    # ---- the control thread
+
+    def _note_status(self, status: AgentStatus) -> None:
+        self._thread.post(lambda: self._pipeline.note_status(status))
+
+    def _quarantine_message(self, message: Message, reason: str) -> None:
+        self._thread.post(lambda: self._pipeline.quarantine_message(message, reason))
+
+    def _dead_threads(self) -> list[str]:
+        return [] if self._stopping else [name for name, why in self.report.alive().items() if why]
+
+    # ---- the threads that answer
+
+    def _sources(self) -> Sources:
+        return Sources(
+            reader=self._store.read,
+            boards=self._live.boards,
+            summaries=lambda asked: self._live.boards_page(asked, self._clock.wall_ns()),
+            status=self._status_reply,
+            ledger=self._ledger_reply,
+            quarantine=self._quarantine_reply,
+            knows_job=self._live.knows_job,
+            ask=self._ask,
+        )
+
+    def _status_reply(self) -> StatusReply:
+        reply = self._live.status_reply(self._clock.wall_ns())
+        return replace(reply, ledger=self._errand(self._pipeline.ledger_totals))
+
+    def _ledger_reply(self, asked: LedgerRequest) -> LedgerReply:
+        return self._errand(lambda: self._pipeline.ledger(asked.node, asked.verify))
+
+    def _quarantine_reply(self, asked: QuarantineRequest) -> QuarantineReply:
+        try:
+            return self._errand(lambda: self._pipeline.quarantine_reply(asked))
+        except (QuarantineFailed, StateFailed) as why:
+            raise CannotAnswer("quarantine_failed", str(why)) from None
+
+    def _ask(self, job: Job, to: ReplyTo) -> None:
+        for publication in self._live.ask(job, to, self._clock.wall_ns()):
+            self._connection.publish(publication)
+
+    def _errand(self, function: Callable[[], T]) -> T:
+        try:
+            return self._thread.call(function, ERRAND_TIMEOUT_S)
+        except TooBusy as why:
+            raise CannotAnswer("busy", str(why)) from None
+
+    def _offline(self) -> CollectorStatus:
+        return CollectorStatus(
+            id=self._config.id,
+            state="offline",
+            version=package_version(),
+            started_ns=self._started_ns,
+            interval_s=self._config.status_interval_s,
+            partitions=sorted(self._config.partitions),
+        )
+
+
+def run(config: Config) -> int:
+    """Runs a collector until SIGTERM or SIGINT; 0 after a clean stop, 1 if it could not start or stop."""
+    told = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    collector = Collector(config)
+    try:
+        for number in before:
+            signal.signal(number, lambda *_: told.set())
+        collector.start()
+        told.wait()
+        return 0 if collector.stop() else 1
+    except CannotStart as why:
+        log.error("%s", why)
+        return 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def package_version() -> str:
+    """The installed version of tinyprof, empty where it is not installed."""
+    try:
+        return version("tinyprof")
+    except PackageNotFoundError:
+        return ""
+
+
+def _shown(partitions: list[int]) -> str:
+    numbers = sorted(partitions)
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+    return ",".join(map(str, numbers))

@@ -1,0 +1,244 @@
+import importlib.util
+import json
+import sqlite3
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tinyprof_collector.config import Config, EndpointsConfig
+from tinyprof_collector.service import CannotStart, Collector
+from tinyprof_protocol import topics
+from tinyprof_protocol.codec import decode
+from tinyprof_protocol.connection import Publication
+from tinyprof_protocol.jobs import (
+    BoardsReply,
+    BoardsRequest,
+    Failure,
+    HistoryReply,
+    HistoryRequest,
+    Job,
+    LedgerReply,
+    LedgerRequest,
+    ProfileReply,
+    ProfileRequest,
+    QuarantineReply,
+    QuarantineRequest,
+    StatusReply,
+    StatusRequest,
+)
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+
+_SPEC = importlib.util.spec_from_file_location("collector_fake_agent", Path(__file__).with_name("fake_agent.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+fake_agent = importlib.util.module_from_spec(_SPEC)
+sys.modules["collector_fake_agent"] = fake_agent
+_SPEC.loader.exec_module(fake_agent)
+
+CLIENT = "ab" * 16
+
+
+@pytest.fixture
+def config(broker, tmp_path) -> Config:
+    return Config(broker=broker.url, state_dir=str(tmp_path / "state"), status_interval_s=0.5)
+
+
+@pytest.fixture
+def collector(config):
+    running = Collector(config)
+    running.start()
+    yield running
+    assert running.stop()
+
+
+@pytest.fixture
+def agent(broker, collector):
+    found = fake_agent.FakeAgent(broker.url, time.time_ns())
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def client(broker, collector):
+    found = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT)])
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def watcher(broker, collector):
+    """Reads what is retained for dashboards."""
+    found = fake_agent.Client(broker.url, "watcher", [topics.fleet()])
+    yield found
+    found.stop()
+
+
+def ask(client, kind: str, request, reply):
+    client.send(
+        topics.requests("main", kind), request, response_topic=topics.replies(CLIENT), correlation=kind.encode()
+    )
+    message = client.messages.get(timeout=fake_agent.WAIT_S)
+    assert message.correlation == kind.encode()
+    return decode(message.payload, reply)
+
+
+def get(collector, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(collector.endpoints.url + path, timeout=10) as answered:
+            return answered.status, answered.read().decode()
+    except urllib.error.HTTPError as why:
+        with why:
+            return why.code, why.read().decode()
+
+
+def test_from_records_to_store_summary_replies_and_readiness(collector, config, agent, client, watcher):
+    agent.say_status()
+    agent.send_batch(fake_agent.result(100.0), fake_agent.sample(42.5))
+    agent.send_batch(fake_agent.result(110.0, "unstable"))
+    assert agent.next_sack(3).ranges == []
+
+    shown = watcher.next(BoardSummary, lambda found: found.results == 2)
+    assert (shown.node, shown.board, shown.health, shown.verdict) == ("lab.pi", "b1", "healthy", "unstable")
+    assert shown.spark == [100.0, 110.0]
+    assert shown.readings == {"temperature_c": 42.5}
+
+    with sqlite3.connect(Path(config.state_dir) / "store.sqlite") as store:
+        assert store.execute("SELECT COUNT(*) FROM records").fetchone() == (3,)
+    store.close()
+
+    history = ask(client, "history", HistoryRequest("lab.pi", "b1", "decode_tps"), HistoryReply)
+    assert [point.value for point in history.points] == [100.0, 110.0]
+    assert [run.body.verdict for run in history.runs] == ["unstable", "valid"]
+
+    ledger = ask(client, "ledger", LedgerRequest(verify=True), LedgerReply)
+    assert ledger.ok, ledger.problems
+    assert [(row.head, row.stored, row.verified) for row in ledger.rows] == [(3, 3, 3)]
+
+    status = ask(client, "status", StatusRequest(), StatusReply)
+    assert [(view.status.node, view.health) for view in status.agents] == [("lab.pi", "healthy")]
+    assert status.boards_by_health == {"healthy": 1}
+    assert status.ledger["stored"] == 3
+    assert status.collector.health == "healthy"
+
+    boards = ask(client, "boards", BoardsRequest(), BoardsReply)
+    assert (boards.total, boards.boards[0].results) == (1, 2)
+
+    code, body = get(collector, "/readyz")
+    assert code == 200, body
+    assert json.loads(body)["checks"]["broker"] == "ok"
+    assert "tinyprof_collector_records_total 3.0" in get(collector, "/metrics")[1]
+
+
+def test_what_cannot_be_answered_says_why(agent, client, watcher):
+    agent.say_status()
+    watcher.next(BoardSummary)
+    for request, kind, code, says in (
+        (HistoryRequest("lab.pi", "b2", "decode_tps"), "history", "unknown_board", "lab.pi/b1"),
+        (HistoryRequest("lab.pi", "b1", "decode_tp"), "history", "unknown_metric", "decode_tps"),
+        (StatusRequest(), "weather", "unknown_request", "history"),
+        (StatusRequest(), "history", "bad_request", "node"),
+        (ProfileRequest(Job(b"j" * 16, "lab.pj", "b1", 2**62)), "profile", "unknown_board", "lab.pi/b1"),
+    ):  # fmt: skip
+        failure = ask(client, kind, request, Failure)
+        assert (failure.code, says in failure.message) == (code, True), failure
+
+
+def test_a_status_under_another_name_is_quarantined(agent, client, watcher):
+    agent.say_status()
+    agent.send(topics.agent_topic("lab.pi", "status"), AgentStatus("lab.other", "online"), retain=True)
+    agent.connection.publish(Publication(topics.agent_topic("lab.pi", "status"), b"\x00nonsense"))
+    agent.send(topics.agent_topic("lab.pi", "status"), AgentStatus("lab.pi", "online", version="after"))
+    watcher.next(BoardSummary)
+    deadline = time.monotonic() + fake_agent.WAIT_S
+    while (found := ask(client, "quarantine", QuarantineRequest("list"), QuarantineReply)).total < 2:
+        assert time.monotonic() < deadline, found
+    assert found.items[0].reason == "status of lab.other under the topic of lab.pi"
+    assert found.items[0].node == "lab.pi"
+    status = ask(client, "status", StatusRequest(), StatusReply)
+    assert [view.status.node for view in status.agents] == ["lab.pi"]
+
+
+def test_a_job_goes_to_its_agent_and_its_result_answers(agent, client, watcher):
+    agent.say_status()
+    watcher.next(BoardSummary)
+    job = Job(b"j" * 16, "lab.pi", "b1", time.time_ns() + 100 * 10**9)
+    client.send(
+        topics.requests("main", "profile"),
+        ProfileRequest(job),
+        response_topic=topics.replies(CLIENT),
+        correlation=b"p",
+    )
+    assert agent.next_job() == job
+    agent.say_status()
+    assert agent.next_job() == job
+    agent.send_batch(fake_agent.event("job_accepted", job.id))
+    assert client.next(ProfileReply) == ProfileReply(job.id, "accepted")
+    agent.send_batch(fake_agent.event("job_finished", job.id), fake_agent.result(55.0, job_id=job.id))
+    final = client.next(ProfileReply)
+    assert (final.state, final.final) == ("finished", True)
+    assert final.result is not None
+    assert final.result.body.figures["decode_tps"].value == 55.0
+
+
+def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
+    job = Job(b"j" * 16, "lab.pi", "b1", time.time_ns() + 100 * 10**9)
+    first = Collector(config)
+    first.start()
+    agent = fake_agent.FakeAgent(broker.url, time.time_ns())
+    client = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT), topics.collector_status("main")])
+    try:
+        agent.say_status()
+        agent.send_batch(fake_agent.result(70.0, job_id=job.id), fake_agent.sample(40.0))
+        agent.next_sack(2)
+        assert first.stop()
+        client.next(CollectorStatus, lambda found: found.state == "offline")
+        client.stop()
+        watcher = fake_agent.Client(broker.url, "watcher", [topics.fleet()])
+        assert watcher.next(BoardSummary).results == 1
+        second = Collector(config)
+        second.start()
+        client = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT)])
+        try:
+            # Before the agent's retained status came, nothing was known of it.
+            shown = watcher.next(BoardSummary)
+            assert (shown.results, shown.valid, shown.spark) == (1, 1, [70.0])
+            assert shown.readings == {"temperature_c": 40.0}
+            reply = ask(client, "profile", ProfileRequest(job), ProfileReply)
+            assert (reply.state, reply.final) == ("finished", True)
+        finally:
+            watcher.stop()
+            assert second.stop()
+    finally:
+        agent.stop()
+        client.stop()
+
+
+def test_ready_only_with_a_broker(tmp_path):
+    collector = Collector(Config(broker="mqtt://127.0.0.1:1", state_dir=str(tmp_path)))
+    collector.start()
+    try:
+        code, body = get(collector, "/readyz")
+        assert code == 503
+        assert "broker" in json.loads(body)["checks"]
+        assert json.loads(body)["checks"]["broker"] != "ok"
+        assert get(collector, "/healthz")[0] == 200
+    finally:
+        assert collector.stop()
+    assert not (tmp_path / "endpoints.json").exists()
+
+
+def test_a_second_collector_on_the_same_state_is_refused(collector, config):
+    with pytest.raises(CannotStart, match=r"state\.sqlite: .*locked"):
+        Collector(config).start()
+
+
+def test_a_port_that_is_taken_is_named(broker, collector, tmp_path):
+    host, port = collector.endpoints.address
+    listen = EndpointsConfig(f"{host}:{port}")
+    other = Collector(Config(broker=broker.url, state_dir=str(tmp_path / "other"), endpoints=listen))
+    with pytest.raises(CannotStart, match=rf"endpoints.listen: cannot listen on {host}:{port}: Address already in use"):
+        other.start()

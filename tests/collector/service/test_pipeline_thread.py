@@ -1,0 +1,125 @@
+import queue
+import threading
+import time
+
+import pytest
+
+from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
+from tinyprof_protocol.connection import Message, Publication
+
+WAIT_S = 20.0
+
+
+class Source:
+    def __init__(self) -> None:
+        self.lists: queue.Queue[list[Message]] = queue.Queue()
+
+    def take(self, _limit: int, timeout_s: float | None) -> list[Message]:
+        try:
+            return self.lists.get(timeout=timeout_s)
+        except queue.Empty:
+            return []
+
+    def __len__(self) -> int:
+        return self.lists.qsize()
+
+
+def message(topic: str) -> Message:
+    return Message(topic, b"", False, None, None)
+
+
+def thread_of(source, process, publish, refresh=lambda: None) -> PipelineThread:
+    return PipelineThread(
+        source, process, publish, refresh, take_batches=8, refresh_interval_s=0.01, monotonic_s=time.monotonic
+    )
+
+
+def echo(messages: list[Message]) -> list[Publication]:
+    return [Publication(each.topic, b"") for each in messages]
+
+
+def test_what_process_returns_is_published_and_errands_are_run():
+    source, sent = Source(), queue.Queue()
+    thread = thread_of(source, echo, lambda each: sent.put(each) or 1)
+    thread.start()
+    source.lists.put([message("a"), message("b")])
+    assert [sent.get(timeout=WAIT_S).topic for _ in range(2)] == ["a", "b"]
+    assert thread.call(lambda: threading.current_thread().name, WAIT_S) == "pipeline"
+    with pytest.raises(ZeroDivisionError):
+        thread.call(lambda: 1 // 0, WAIT_S)
+    assert thread.stop(WAIT_S)
+    assert not thread.alive()
+
+
+def test_a_failure_is_counted_and_the_next_list_is_taken():
+    source, sent = Source(), queue.Queue()
+
+    def process(messages):
+        if any(each.topic == "bad" for each in messages):
+            raise RuntimeError("a defect")
+        return echo(messages)
+
+    thread = thread_of(source, process, lambda each: sent.put(each) or 1)
+    thread.start()
+    source.lists.put([message("bad")])
+    source.lists.put([message("good")])
+    assert sent.get(timeout=WAIT_S).topic == "good"
+    assert thread.stop(WAIT_S)
+    assert thread.counts["pipeline_errors"] == 1
+
+
+def test_an_acknowledgement_that_is_not_taken_is_counted():
+    source = Source()
+    thread = thread_of(source, echo, lambda _: None)
+    source.lists.put([message("a")])
+    thread.start()
+    assert thread.stop(WAIT_S)
+    assert thread.counts["acknowledgements_unsent"] == 1
+
+
+def test_stopping_works_off_what_waits():
+    source, sent = Source(), []
+    thread = thread_of(source, echo, lambda each: sent.append(each.topic) or 1)
+    for number in range(20):
+        source.lists.put([message(str(number))])
+    thread.start()
+    assert thread.stop(WAIT_S)
+    assert sent == [str(number) for number in range(20)]
+
+
+def test_a_busy_thread_is_not_waited_for():
+    source, release, began = Source(), threading.Event(), threading.Event()
+
+    def process(messages):
+        if messages:
+            began.set()
+            release.wait(WAIT_S)
+        return []
+
+    thread = thread_of(source, process, lambda _: 1)
+    thread.start()
+    source.lists.put([message("slow")])
+    assert began.wait(WAIT_S)
+    with pytest.raises(TooBusy, match="did not get to it"):
+        thread.call(lambda: None, 0.01)
+    assert not thread.stop(0.01)
+    release.set()
+    assert thread.stop(WAIT_S)
+    with pytest.raises(TooBusy, match="too much to do"):
+        thread.call(lambda: None, WAIT_S)
+
+
+def test_it_refreshes_and_tries_again_without_messages():
+    source, refreshed, processed = Source(), threading.Event(), threading.Event()
+
+    def process(messages):
+        assert messages == []
+        processed.set()
+        return []
+
+    thread = thread_of(source, process, lambda _: 1, refreshed.set)
+    thread.start()
+    assert refreshed.wait(WAIT_S)
+    assert processed.wait(WAIT_S)
+    assert thread.stop(WAIT_S)
+    assert thread.counts["pipeline_errors"] == 0
