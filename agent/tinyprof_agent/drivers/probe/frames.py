@@ -3,6 +3,8 @@
 The CRC is CRC-16/IBM-3740 (check value 0x29B1) over the body, big-endian. A body is a MessagePack array of 1 to 15
 elements, so its first byte is 0x91 to 0x9F, and the second byte of every frame on the line is that same byte, which
 no ASCII text has. What a board prints is therefore told from a frame at its second byte and need not be kept back.
+A body whose CRC is right may still lack its last byte (docs/link-protocol.md says when); as no MessagePack array is the
+beginning of another, decoding it finds that out.
 COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", 1997.
 """
 
