@@ -33,6 +33,8 @@ from tinyprof_protocol.topics import agent_topic, collector_status
 log = logging.getLogger(__name__)
 
 STOP_S: Final = 10.0
+QUIET_S: Final = 2.0
+"""A stop waits no longer for a collector that takes nothing for so long; the spool keeps what is left."""
 MAX_JOBS_WAITING: Final = 256
 FORGET_EVERY_S: Final = 3600.0
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)-7s %(threadName)s: %(message)s"
@@ -149,11 +151,23 @@ class AgentService:
         for stopper in stoppers:
             stopper.join(max(0.1, deadline - time.monotonic()))
         self._thread.join(max(0.1, deadline - time.monotonic()))
+        self._deliver_rest(deadline)
         self._uplink.stop(max(0.1, min(2.0, deadline - time.monotonic())))
         last = [statuses.last_will(self._node)] if self._connection.state.connected else []
         self._connection.stop(last, timeout_s=2.0)
         self._spool.close()
         return not any(stopper.is_alive() for stopper in stoppers)
+
+    def _deliver_rest(self, deadline_s: float) -> None:
+        """Waits while the collector still takes what is spooled, then says for the last time how much was made."""
+        least, quiet_until_s = self._spool.stats().records, time.monotonic() + QUIET_S
+        while least and self._connection.state.connected and time.monotonic() < min(deadline_s, quiet_until_s):
+            time.sleep(0.02)
+            left = self._spool.stats().records
+            if left < least:
+                least, quiet_until_s = left, time.monotonic() + QUIET_S
+        if self._connection.state.connected:
+            self._connection.publish(statuses.status_publication(self.status()))
 
     # ---- hooks, from the connection's thread
 
