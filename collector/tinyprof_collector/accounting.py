@@ -12,11 +12,14 @@ discarded. A seq that is accounted already and makes none of these moves changes
 repeated. That `accounted` holds as many seqs as the classes together is checked, never assumed (`adds_up`).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
 
+from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.delivery import MAX_SACK_RANGES, Sack
 from tinyprof_protocol.ranges import RangeSet
 
@@ -220,22 +223,24 @@ class Account:
         return account
 
 
-def sacks_for(account: Account, spans: Iterable[tuple[int, int]]) -> list[Sack]:
-    """Acknowledgements that answer batches which had these spans (lowest and highest seq each).
+def sacks_for(account: Account, answered: Iterable[tuple[int, int]]) -> list[Sack]:
+    """Acknowledgements that answer batches, given the runs of seqs (records and evicted) that were in them.
 
-    The ranges that the spans touch come first, then the highest others, at most 64 in one acknowledgement. One is
-    enough unless the batches themselves have more ranges than that.
+    The accounted ranges that hold those runs come first, then the highest others, at most 64 in one acknowledgement.
+    One is enough unless the batches themselves lie in more ranges than that.
     """
     cum = account.accounted.cum
-    own: dict[tuple[int, int], None] = {}
     pairs = account.accounted.pairs()
-    for first, last in spans:
+    own: dict[tuple[int, int], None] = {}
+    for first, last in answered:
         if last > cum:
-            own.update((pair, None) for pair in pairs if pair[1] >= first and pair[0] <= last and pair[0] > cum)
+            at = bisect_right(pairs, (first, MAX_SEQ)) - 1
+            if at >= 0 and pairs[at][1] >= last:
+                own[pairs[at]] = None
     ranges = list(own)
     if len(ranges) < MAX_SACK_RANGES:
         others = (pair for pair in reversed(pairs) if pair[0] > cum and pair not in own)
-        ranges.extend(pair for pair, _ in zip(others, range(MAX_SACK_RANGES - len(ranges)), strict=False))
+        ranges.extend(islice(others, MAX_SACK_RANGES - len(ranges)))
     chunks = [ranges[i : i + MAX_SACK_RANGES] for i in range(0, len(ranges), MAX_SACK_RANGES)] or [[]]
     return [Sack(account.node, account.epoch, cum, sorted(chunk)) for chunk in chunks]
 

@@ -30,7 +30,8 @@ class Work:
     """One batch and what it asks for. Its records to write are `plan.arrivals[first : first + count]`."""
 
     batch: Batch
-    span: tuple[int, int]
+    runs: Pairs
+    """Seqs of its records and what it says was evicted."""
     first: int
     count: int = 0
     bad: list[int] = field(default_factory=list)
@@ -104,7 +105,7 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
     if not ledger.may_open(*key, at_base=at_base) or not (at_base or _has_room(plan, batch, pairs, ledger)):
         plan.deferred.append(batch.node)
         return
-    work = Work(batch, span, len(plan.arrivals))
+    work = Work(batch, pairs, len(plan.arrivals))
     fresh = account is None or not account.accounted.within(*span)
     fresh = fresh and not planned.within(*span) and span[0] >= batch.base and len(set(seqs)) == len(seqs)
     taken: set[int] = set()

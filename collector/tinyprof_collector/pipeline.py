@@ -19,7 +19,7 @@ from tinyprof_collector.ledger import Ledger, reply_of
 from tinyprof_collector.quarantine import Kept, Poison, Quarantine, QuarantineFailed
 from tinyprof_collector.state.state import State, StateFailed
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store, StoreFailed
-from tinyprof_collector.verification import store_counts
+from tinyprof_collector.verification import held_runs, store_counts
 from tinyprof_protocol.codec import BadMessage, encode, unpack
 from tinyprof_protocol.connection import Message, Publication
 from tinyprof_protocol.jobs import LedgerReply, QuarantineItem, QuarantineReply, QuarantineRequest
@@ -28,9 +28,6 @@ from tinyprof_protocol.records import Record
 from tinyprof_protocol.topics import agent_topic
 
 log = logging.getLogger(__name__)
-
-Stored = tuple[str, int, Record]
-"""Node, seq and record of what a store has just taken."""
 
 _HOLDS = (StoreFailed, StateFailed, QuarantineFailed)
 MAX_RETRY_AFTER_S = 300.0
@@ -70,7 +67,7 @@ class Pipeline:
         quarantine: Quarantine,
         clock: Callable[[], int] = time.time_ns,
         settings: PipelineSettings | None = None,
-        on_stored: Callable[[list[Stored]], None] | None = None,
+        on_stored: Callable[[list[Arrival]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Loads the accounts and brings them in line with the quarantine. Raises StateFailed and QuarantineFailed."""
@@ -89,7 +86,7 @@ class Pipeline:
         self._replay_interrupted = True
         self._waiting: list[Message] = []
         self._to_answer: dict[Key, list[tuple[int, int]]] = {}
-        self._news: list[Stored] = []
+        self._news: list[Arrival] = []
         self._counts: dict[str, int] = {}
         self._deferred: dict[str, int] = {}
         self.holding: Holding | None = None
@@ -124,6 +121,11 @@ class Pipeline:
         """Takes in what an agent says it still owes. Kept with the next `process`."""
         with self._lock:
             self._ledger.note_status(status)
+
+    def quarantine_message(self, message: Message, reason: str) -> None:
+        """Puts away a message that is no batch, such as a status under another's topic. Raises QuarantineFailed."""
+        with self._lock:
+            self._put_away([whole(message, reason)])
 
     # ---- what others ask
 
@@ -246,7 +248,7 @@ class Pipeline:
             if answer != "expired":
                 stored += 1
                 if self._on_stored is not None:
-                    self._news.append((arrival.node, arrival.seq, arrival.record))
+                    self._news.append(arrival)
         return stored
 
     # ---- the way through
@@ -289,6 +291,7 @@ class Pipeline:
                    arrival.epoch, arrival.seq)
             for arrival, answer in zip(plan.arrivals, answers, strict=True) if isinstance(answer, Refused)
         ]  # fmt: skip
+        held = self._evicted_but_held(plan)
         fallen = self._quarantine.add(plan.poisons + refused, self._clock()) if plan.poisons or refused else []
         self._count("messages", messages)
         for node in plan.deferred:
@@ -296,8 +299,21 @@ class Pipeline:
         for work in plan.works:
             end = work.first + work.count
             self._account(work, plan.arrivals[work.first : end], answers[work.first : end])
+        for node, epoch, first, last in held:
+            self._count("stored", self._ledger.open(node, epoch).settle(first, last, "stored"))
         for node, epoch, seq in fallen:
             self._ledger.release(node, epoch, seq, "discarded")
+
+    def _evicted_but_held(self, plan: Plan) -> list[tuple[str, bytes, int, int]]:
+        """Runs of seqs reported evicted that the stores hold: what was written before the state was lost is stored."""
+        held: list[tuple[str, bytes, int, int]] = []
+        for (node, epoch), ranges in plan.evicting.items():
+            account = self._ledger.find(node, epoch)
+            for pair in ranges:
+                for first, last in account.accounted.absent(*pair) if account else [pair]:
+                    runs = held_runs(self._stores, node, epoch, first, last)
+                    held.extend((node, epoch, a, b) for a, b in runs)
+        return held
 
     def _put_away(self, poisons: list[Poison]) -> None:
         for node, epoch, seq in self._quarantine.add(poisons, self._clock()):
@@ -327,7 +343,7 @@ class Pipeline:
             else:
                 seqs["stored"].append(arrival.seq)
                 if self._on_stored is not None:
-                    self._news.append((batch.node, arrival.seq, arrival.record))
+                    self._news.append(arrival)
         entered = 0
         for outcome, which in seqs.items():
             for first, last in runs_of(sorted(which)):
@@ -340,7 +356,7 @@ class Pipeline:
         self._count("held", answers.count("held"))
         self._count("batches")
         self._count("records", len(batch.records))
-        self._to_answer.setdefault((batch.node, batch.epoch), []).append(work.span)
+        self._to_answer.setdefault((batch.node, batch.epoch), []).extend(work.runs)
 
     def _keep(self) -> None:
         changes = self._ledger.changes()
@@ -352,10 +368,10 @@ class Pipeline:
         """Keeps what is accounted; only then tells agents, and whoever follows what is stored."""
         self._keep()
         sacks: list[Publication] = []
-        for (node, epoch), spans in self._to_answer.items():
+        for (node, epoch), runs in self._to_answer.items():
             topic = agent_topic(node, "sack")
             account = self._ledger.find(node, epoch)
-            answers = sacks_for(account, spans) if account is not None else []
+            answers = sacks_for(account, runs) if account is not None else []
             sacks.extend(Publication(topic, encode(sack), expiry_s=self._settings.sack_expiry_s) for sack in answers)
         self._to_answer = {}
         self._count("sacks", len(sacks))

@@ -1,10 +1,34 @@
-"""Asks the stores themselves how many records of each epoch they hold."""
+"""Asks the stores themselves what they hold: for the ledger, and where the accounts cannot know."""
 
 from collections.abc import Sequence
 
+from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
 from tinyprof_collector.stores.store import Store
 from tinyprof_protocol.jobs import LedgerRow
+from tinyprof_protocol.ranges import RangeSet
+
+MAX_QUESTIONS = 256
+
+
+def held_runs(stores: Sequence[Store], node: str, epoch: bytes, first: int, last: int) -> Pairs:
+    """The runs of seqs from `first` to `last` that every store holds, found by halving. Raises StoreFailed.
+
+    Mostly one question is enough, because nothing or all is there. After 256 the rest is taken as not held.
+    """
+    runs = RangeSet()
+    open_ranges = [(first, last)]
+    for _ in range(MAX_QUESTIONS):
+        if not open_ranges:
+            break
+        a, b = open_ranges.pop()
+        held = min(store.count(node, epoch, a, b).held for store in stores)
+        if held == b - a + 1:
+            runs.add(a, b)
+        elif held:
+            middle = (a + b) // 2
+            open_ranges += [(a, middle), (middle + 1, b)]
+    return runs.pairs()
 
 
 def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tuple[str, bytes], dict[str, StoreCount]]:

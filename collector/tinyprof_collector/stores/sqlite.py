@@ -15,6 +15,7 @@ from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable
 from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
+from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.records import Result, Sample
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ INSERT_FIGURE = "INSERT INTO figures VALUES (?, ?, ?, ?, ?)"
 _TALLY = """UPDATE boards SET results = results + ?, valid = valid + ?, unstable = unstable + ?, invalid = invalid + ?
     WHERE id = ?"""
 _COUNT = """SELECT COALESCE(SUM(deleted), 0),
-    COALESCE(SUM((SELECT COUNT(*) FROM records r WHERE r.epoch_id = e.id)), 0)
+    COALESCE(SUM((SELECT COUNT(*) FROM records r WHERE r.epoch_id = e.id AND r.seq BETWEEN :first AND :last)), 0)
     FROM epochs e WHERE node = :node AND (:epoch IS NULL OR epoch = :epoch)"""
 _ADD_EPOCH = "INSERT OR IGNORE INTO epochs (node, epoch) VALUES (?, ?)"
 _FIND_EPOCH = "SELECT id FROM epochs WHERE node = ? AND epoch = ?"
@@ -134,10 +135,14 @@ class SqliteStore:
         """A reader for the calling thread. Raises StoreFailed."""
         return SqliteReader(self._path)
 
-    def count(self, node: str, epoch: bytes | None = None) -> StoreCount:
-        """Records of an epoch, or of a node, that are there, and those that retention deleted. Raises StoreFailed."""
+    def count(self, node: str, epoch: bytes | None = None, first: int = 1, last: int = MAX_SEQ) -> StoreCount:
+        """Records of a node, an epoch or some seqs of it that are there, and those that retention deleted.
+
+        Raises StoreFailed.
+        """
+        bound = {"node": node, "epoch": epoch, "first": first, "last": last}
         try:
-            deleted, held = self._connection.execute(_COUNT, {"node": node, "epoch": epoch}).fetchone()
+            deleted, held = self._connection.execute(_COUNT, bound).fetchone()
         except sqlite3.Error as why:
             raise StoreFailed(f"store {self._path}: {line_of(why)}") from why
         return StoreCount(held, deleted)

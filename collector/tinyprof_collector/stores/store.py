@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from tinyprof_collector.ledger import StoreCount
+from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.records import Record
 
@@ -85,8 +86,11 @@ class Store(Protocol):
     def read(self) -> AbstractContextManager[Reader]:
         """A reader for the calling thread. Raises StoreFailed."""
 
-    def count(self, node: str, epoch: bytes | None = None) -> StoreCount:
-        """How many records of an epoch, or of a node, the store holds. Raises StoreFailed."""
+    def count(self, node: str, epoch: bytes | None = None, first: int = 1, last: int = MAX_SEQ) -> StoreCount:
+        """How many records of a node, of an epoch, or of an epoch's seqs `first` to `last` the store holds.
+
+        `deleted` is only counted over all seqs. Raises StoreFailed.
+        """
 
     def close(self) -> None:
         """Lets go of what is held."""

@@ -1,0 +1,259 @@
+"""From batches to acknowledgements: order, duplicates, poison, failures and kills."""
+
+import sqlite3
+
+from tinyprof_collector.pipeline import PipelineSettings
+from tinyprof_protocol.connection import Message
+from tinyprof_protocol.presence import AgentStatus, EpochOwed
+
+
+def row(bench):
+    (only,) = bench.pipeline.ledger(verify=True).rows
+    return only
+
+
+def test_a_batch_is_stored_and_answered_once(bench, make):
+    sacks = bench.pipeline.process([make.batch_message(range(1, 101))])
+    (sack,) = make.sacks(sacks)
+    assert (sack.node, sack.epoch, sack.cum, sack.ranges) == (make.node, make.epoch(), 100, [])
+    assert sacks[0].expiry_s == 60
+    assert sacks[0].topic.endswith("/lab.pi/sack")
+    assert make.stored_seqs(bench.folder) == list(range(1, 101))
+    assert [arrival.seq for arrival in bench.stored] == list(range(1, 101))
+    reply = bench.pipeline.ledger(verify=True)
+    assert reply.ok, reply.problems
+    assert (row(bench).stored, row(bench).verified, row(bench).head) == (100, 100, 100)
+
+
+def test_several_batches_of_an_epoch_share_one_answer(bench, make):
+    messages = [make.batch_message(range(1, 11)), make.batch_message(range(21, 31)), make.batch_message(range(41, 51))]
+    (sack,) = make.sacks(bench.pipeline.process(messages))
+    assert (sack.cum, sack.ranges) == (10, [(21, 30), (41, 50)])
+
+
+def test_duplicates_are_dropped_counted_and_answered(bench, make):
+    message = make.batch_message(range(1, 11))
+    bench.pipeline.process([message, message])
+    (sack,) = make.sacks(bench.pipeline.process([message]))
+    assert sack.cum == 10
+    assert (row(bench).stored, row(bench).resent) == (10, 20)
+    assert make.stored_seqs(bench.folder) == list(range(1, 11))
+
+
+def test_an_empty_batch_accounts_below_its_base(bench, make):
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([], base=8)]))
+    assert sack.cum == 7
+    assert (row(bench).stored_on_word, row(bench).head) == (7, 7)
+
+
+def test_evicted_ranges_are_accounted_and_a_late_copy_is_stored(bench, make):
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([1, 5], evicted=[(2, 4)])]))
+    assert sack.cum == 5
+    assert (row(bench).stored, row(bench).evicted, row(bench).cause) == (2, 3, "evicted: cap")
+    bench.pipeline.process([make.batch_message([3, 6], base=6)])
+    assert (row(bench).stored, row(bench).evicted, row(bench).stored_on_word) == (4, 2, 0)
+    assert make.stored_seqs(bench.folder) == [1, 3, 5, 6]
+    assert bench.pipeline.ledger(verify=True).ok
+
+
+def test_a_record_that_cannot_be_decoded_is_quarantined_alone(bench, make):
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(1, 6), poison=[3])]))
+    assert sack.cum == 5
+    assert make.stored_seqs(bench.folder) == [1, 2, 4, 5]
+    (item,), total = bench.pipeline.quarantine_list()
+    assert (item.seq, item.node, item.epoch, total) == (3, make.node, make.epoch(), 1)
+    assert bench.pipeline.quarantine_show(item.item).data == b"\xc1 no record3"
+    assert (row(bench).quarantined, row(bench).stored) == (1, 4)
+    assert bench.pipeline.ledger(verify=True).ok
+
+
+def test_whole_messages_that_cannot_be_taken_are_kept_and_not_answered(bench, make):
+    good = make.batch_message([1])
+    partition, rest = good.topic.removeprefix("tinyprof/1/").split("/", 1)
+    other = f"tinyprof/1/{(int(partition) + 1) % 16:02d}/{rest}"
+    stranger = make.batch_message([1], node="lab.other")
+    bad = [
+        Message(good.topic, b"\x00\xc1", False, None, None),
+        Message(other, good.payload, False, None, None),
+        Message(stranger.topic, good.payload, False, None, None),
+        Message("nonsense", good.payload, False, None, None),
+        make.batch_message([5], evicted=[(9, 3)]),
+        make.batch_message([2**50]),
+    ]
+    sacks = bench.pipeline.process([*bad, good, bad[0]])
+    assert [sack.cum for sack in make.sacks(sacks)] == [1]
+    items, total = bench.pipeline.quarantine_list()
+    assert total == 6
+    assert [item.repeats for item in items] == [2, 1, 1, 1, 1, 1]
+    assert [item.node for item in items] == ["lab.pi", "lab.pi", "lab.other", "", "lab.pi", "lab.pi"]
+    assert all(item.reason and item.seq is None for item in items)
+    assert row(bench).head == 1
+
+
+def test_records_older_than_the_retention_are_expired(bench, make):
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(1, 5), old=[2, 3])]))
+    assert sack.cum == 4
+    assert (row(bench).stored, row(bench).expired) == (2, 2)
+    assert make.stored_seqs(bench.folder) == [1, 4]
+    assert bench.pipeline.ledger(verify=True).ok
+
+
+def test_a_store_that_takes_nothing_holds_everything(bench, make):
+    lock = sqlite3.connect(bench.folder / "store.sqlite", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    message = make.batch_message(range(1, 11))
+    assert bench.pipeline.process([message]) == []
+    assert "locked" in bench.pipeline.holding.reason
+    assert any("locked" in line for line in bench.pipeline.problems())
+    assert bench.pipeline.process() == []
+    assert bench.pipeline.counters()["holds"] == 1, "tried again before its time"
+    bench.now_s += 1.0
+    assert bench.pipeline.process() == []
+    assert bench.pipeline.holding.next_try_s == bench.now_s + 2.0
+    lock.execute("ROLLBACK")
+    lock.close()
+    bench.now_s += 2.0
+    assert [sack.cum for sack in make.sacks(bench.pipeline.process())] == [10]
+    assert bench.pipeline.holding is None
+    assert bench.pipeline.problems() == []
+    assert (row(bench).stored, row(bench).resent) == (10, 0)
+
+
+def test_what_is_held_is_bounded_and_the_rest_is_deferred(tmp_path, make, new_bench):
+    bench = new_bench(tmp_path, settings=PipelineSettings(max_held=2))
+    lock = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    bench.pipeline.process([make.batch_message([seq]) for seq in (1, 2, 3)])
+    bench.pipeline.process([make.batch_message([4])])
+    assert bench.pipeline.deferred() == {make.node: 2}
+    lock.execute("ROLLBACK")
+    lock.close()
+    bench.now_s += 5
+    bench.pipeline.process()
+    assert make.stored_seqs(tmp_path) == [1, 2]
+    bench.stop()
+
+
+def test_a_state_that_fails_after_the_store_answers_nothing_and_then_once(bench, make):
+    bench.state.failing = True
+    assert bench.pipeline.process([make.batch_message(range(1, 11))]) == []
+    assert make.stored_seqs(bench.folder) == list(range(1, 11))
+    assert bench.stored == []
+    bench.state.failing = False
+    bench.now_s += 1.0
+    assert [sack.cum for sack in make.sacks(bench.pipeline.process())] == [10]
+    assert (row(bench).stored, row(bench).resent) == (10, 0)
+    assert len(bench.stored) == 10
+
+
+def test_a_kill_between_store_and_state_counts_once(bench, make):
+    bench.state.failing = True
+    bench.pipeline.process([make.batch_message(range(1, 11), poison=[4])])
+    bench.restart()
+    assert (row(bench).stored, row(bench).quarantined) == (0, 1)
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(1, 11), poison=[4])]))
+    assert sack.cum == 10
+    assert (row(bench).stored, row(bench).quarantined, row(bench).verified) == (9, 1, 9)
+    assert bench.pipeline.ledger(verify=True).ok
+    assert bench.pipeline.counters()["held"] == 9
+
+
+def test_a_lost_state_takes_what_is_sent_again_as_stored_and_the_rest_on_the_agents_word(bench, make):
+    bench.pipeline.process([make.batch_message(range(1, 21), poison=[2])])
+    bench.restart(lose_state=True)
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(11, 31), base=11)]))
+    assert sack.cum == 30
+    assert make.stored_seqs(bench.folder) == [1, *range(3, 31)]
+    only = row(bench)
+    assert (only.stored, only.stored_on_word, only.quarantined, only.verified) == (20, 9, 1, 29)
+    assert bench.pipeline.ledger(verify=True).ok
+
+
+def test_what_was_stored_before_the_state_was_lost_stays_stored_though_it_is_reported_evicted(bench, make):
+    bench.pipeline.process([make.batch_message([1, 2, 3, 7])])
+    bench.restart(lose_state=True)
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([9], evicted=[(1, 8)])]))
+    assert sack.cum == 9
+    only = row(bench)
+    assert (only.stored, only.evicted, only.verified, only.resent) == (5, 4, 5, 0)
+    assert bench.pipeline.ledger(verify=True).ok
+
+
+def test_a_state_that_cannot_be_read_is_set_aside(bench, make):
+    bench.pipeline.process([make.batch_message(range(1, 11))])
+    bench.stop()
+    for path in bench.folder.glob("state.sqlite-*"):
+        path.unlink()
+    (bench.folder / "state.sqlite").write_bytes(b"no database" * 1000)
+    bench.start()
+    assert bench.state.inner.set_aside.read_bytes().startswith(b"no database")
+    assert bench.pipeline.ledger().rows == []
+    bench.pipeline.process([make.batch_message(range(1, 11))])
+    assert (row(bench).stored, row(bench).verified) == (10, 10)
+
+
+def test_accounts_survive_a_restart(bench, make):
+    bench.pipeline.process([make.batch_message([1, 2, 5], evicted=[(7, 8)], poison=[5])])
+    before = bench.pipeline.ledger(verify=True)
+    bench.restart()
+    assert bench.pipeline.ledger(verify=True) == before
+
+
+def test_what_would_exceed_the_ranges_of_an_epoch_is_deferred_save_at_its_base(bench, make):
+    for start in range(3, 2051, 128):
+        bench.pipeline.process([make.batch_message(range(start, start + 128, 2))])
+    assert bench.pipeline.process([make.batch_message([3001, 3003, 3005])]) == []
+    assert bench.pipeline.deferred() == {make.node: 1}
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([1, 2, 3001], base=1)]))
+    assert sack.cum == 3
+    assert len(sack.ranges) == 64
+    assert (3001, 3001) in sack.ranges
+
+
+def test_a_batch_of_many_ranges_is_answered_whole(bench, make):
+    batch = make.batch_message(range(2, 512, 2))
+    sacks = bench.pipeline.process([batch])
+    assert make.acknowledged(sacks).pairs() == [(seq, seq) for seq in range(2, 512, 2)]
+    assert all(len(sack.ranges) <= 64 for sack in make.sacks(sacks))
+
+
+def test_a_follower_that_fails_loses_nothing(tmp_path, make, new_bench):
+    class Follower(list):
+        def extend(self, _):
+            raise RuntimeError("followers fail")
+
+    bench = new_bench(tmp_path, stored=Follower())
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([1])]))
+    assert sack.cum == 1
+    assert bench.pipeline.counters()["failures"] == 1
+    bench.stop()
+
+
+def test_one_message_over_which_the_store_fails_does_not_hold_its_neighbours(tmp_path, make, new_bench):
+    bench = new_bench(tmp_path)
+    write = bench.store.write
+
+    class Stumbling:
+        name, check, count, read = "sqlite", bench.store.check, bench.store.count, bench.store.read
+
+        def write(self, arrivals):
+            if any(arrival.seq == 5 for arrival in arrivals):
+                raise KeyError("five")
+            return write(arrivals)
+
+    pipeline = type(bench.pipeline)([Stumbling()], bench.state, bench.quarantine, lambda: make.now_ns)
+    sacks = pipeline.process([make.batch_message([seq]) for seq in (1, 5, 2)])
+    assert make.acknowledged(sacks).pairs() == [(1, 2)]
+    assert make.stored_seqs(tmp_path) == [1, 2]
+    (item,), _ = pipeline.quarantine_list()
+    assert "five" in item.reason
+    bench.stop()
+
+
+def test_a_status_shows_what_is_in_the_spool(bench, make):
+    bench.pipeline.process([make.batch_message(range(1, 6))])
+    bench.pipeline.note_status(AgentStatus(make.node, "online", epochs=[EpochOwed(make.epoch(), 6, 9)]))
+    assert (row(bench).in_spool, row(bench).missing, row(bench).head) == (4, 0, 9)
+    bench.pipeline.process()
+    bench.restart()
+    assert (row(bench).in_spool, row(bench).head) == (4, 9)

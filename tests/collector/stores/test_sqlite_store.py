@@ -1,0 +1,195 @@
+"""The embedded store: once each, durable, bounded, and readable from another thread."""
+
+import sqlite3
+import threading
+
+import pytest
+from msgspec import structs
+
+from tinyprof_collector.ledger import StoreCount
+from tinyprof_collector.stores.sqlite import DAY_NS, SqliteStore
+from tinyprof_collector.stores.store import Refused, StoreFailed
+from tinyprof_protocol.records import Figure, Sample
+
+
+@pytest.fixture
+def store(tmp_path, make):
+    store = SqliteStore(tmp_path / "store.sqlite", clock=lambda: make.now_ns, monotonic=lambda: 0.0, busy_timeout_ms=0)
+    yield store
+    store.close()
+
+
+def results(make, seqs, **how):
+    return [make.arrival(seq, make.record(seq, make.result(seq, **how))) for seq in seqs]
+
+
+def test_each_record_is_written_once_and_said_to_be_there_after_that(store, make):
+    assert store.write([make.arrival(seq) for seq in (1, 2, 3)]) == ["stored"] * 3
+    assert store.write([make.arrival(seq) for seq in (2, 3, 4, 4)]) == ["held", "held", "stored", "held"]
+    assert store.write([make.arrival(1), make.arrival(10**9)]) == ["held", "stored"]
+    assert store.count(make.node, make.epoch()) == StoreCount(5)
+
+
+def test_the_same_seq_of_another_epoch_or_node_is_another_record(store, make):
+    arrivals = [make.arrival(1), make.arrival(1, epoch=make.epoch(2)), make.arrival(1, node="lab.other")]
+    assert store.write(arrivals) == ["stored"] * 3
+    assert store.count(make.node) == StoreCount(2)
+    assert store.count("lab.other", make.epoch()) == StoreCount(1)
+    assert store.count("lab.none") == StoreCount(0)
+
+
+def test_the_file_is_durable_and_versioned(store, tmp_path):
+    connection = store._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreFailed, match="schema version 99"):
+        SqliteStore(tmp_path / "store.sqlite")
+
+
+def test_records_come_back_as_they_were_sent(store, make):
+    arrivals = results(make, [1, 2, 3])
+    store.write([arrivals[1], arrivals[0], arrivals[2]])
+    with store.read() as reader:
+        assert reader.runs(make.node, "alpha", 2) == [arrivals[2].record, arrivals[1].record]
+        assert reader.runs(make.node, "beta") == []
+
+
+def test_history_is_the_newest_points_oldest_first(store, make):
+    for seq in (3, 1, 2):
+        store.write(results(make, [seq], decode_tps=50.0 + seq, verdict="valid" if seq != 2 else "unstable"))
+    readings = make.record(4, Sample({"temperature_c": 41.5}, board="alpha"))
+    store.write([make.arrival(4, readings)])
+    with store.read() as reader:
+        points = reader.history(make.node, "alpha", "decode_tps", limit=2)
+        assert [(point.value, point.low, point.high, point.verdict) for point in points] == [
+            (52.0, 51.0, 53.0, "unstable"),
+            (53.0, 52.0, 54.0, "valid"),
+        ]
+        assert points[1].run_id == (3).to_bytes(16, "big")
+        since_ns = points[1].time_ns
+        assert [point.value for point in reader.history(make.node, "alpha", "decode_tps", since_ns)] == [53.0]
+        (temperature,) = reader.history(make.node, "alpha", "temperature_c")
+        assert (temperature.value, temperature.time_ns, temperature.run_id) == (41.5, readings.time_ns, b"")
+        assert reader.history(make.node, "alpha", "no_such_metric") == []
+        assert reader.history("lab.none", "alpha", "decode_tps") == []
+
+
+def test_latest_says_what_is_known_of_each_board(store, make):
+    store.write(results(make, [1, 2], decode_tps=40.0) + results(make, [3], decode_tps=30.0, verdict="invalid"))
+    store.write(results(make, [4], board="beta"))
+    sample = make.record(5, Sample({"temperature_c": 41.5}, board="alpha"))
+    store.write([make.arrival(5, sample), make.arrival(6, make.event(6))])
+    with store.read() as reader:
+        alpha, beta = reader.latest()
+        assert [board.board for board in reader.latest("lab.none")] == []
+    assert (alpha.board, alpha.results, alpha.valid, alpha.unstable, alpha.invalid) == ("alpha", 3, 2, 0, 1)
+    assert (alpha.spark, alpha.sample, alpha.result.body.run_id) == ([40.0, 40.0, 30.0], sample, bytes(15) + b"\x03")
+    assert (beta.board, beta.results, beta.sample) == ("beta", 1, None)
+
+
+def test_a_reader_in_another_thread_sees_what_was_committed(store, make):
+    store.write(results(make, [1]))
+    seen = []
+
+    def look():
+        with store.read() as reader:
+            seen.append(len(reader.runs(make.node, "alpha")))
+            store_is_free.wait(60)
+            seen.append(len(reader.runs(make.node, "alpha")))
+
+    store_is_free = threading.Event()
+    thread = threading.Thread(target=look)
+    thread.start()
+    store.write(results(make, [2]))
+    store_is_free.set()
+    thread.join(60)
+    assert seen[0] in (1, 2)
+    assert seen[1] == 2
+
+
+def test_a_reader_cannot_write(store):
+    with store.read() as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader._connection.execute("DELETE FROM records")
+
+
+def test_records_outside_the_retention_are_expired_and_not_written(store, make):
+    old = make.record(1, age_s=31 * 24 * 3600.0)
+    assert store.write([make.arrival(1, old), make.arrival(2)]) == ["expired", "stored"]
+    assert store.count(make.node, make.epoch()) == StoreCount(1)
+
+
+def test_what_becomes_too_old_is_deleted_and_counted(tmp_path, make):
+    now = [make.now_ns, 0.0]
+    store = SqliteStore(tmp_path / "s.sqlite", clock=lambda: now[0], monotonic=lambda: now[1], retention_days=10)
+    store.write([*results(make, range(1, 51)), make.arrival(51, make.event(51))])
+    now[0] += 11 * DAY_NS
+    fresh = structs.replace(make.record(60), time_ns=now[0])
+    store.write([make.arrival(60, fresh)])
+    assert store.count(make.node, make.epoch()) == StoreCount(52), "not due yet"
+    now[1] += 61.0
+    store.write([])
+    assert store.count(make.node, make.epoch()) == StoreCount(1, 51)
+    assert store._connection.execute("SELECT COUNT(*) FROM figures").fetchone() == (1,)
+    assert store.write([make.arrival(60, fresh), make.arrival(1)]) == ["held", "expired"]
+    store.close()
+
+
+def test_a_locked_file_takes_nothing_and_says_so(store, tmp_path, make):
+    lock = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreFailed, match="locked"):
+        store.write([make.arrival(1)])
+    assert "locked" in store.check()
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert store.write([make.arrival(1)]) == ["stored"]
+    assert store.check() is None
+
+
+def test_a_full_file_takes_nothing_and_loses_nothing(tmp_path, make):
+    store = SqliteStore(tmp_path / "store.sqlite", clock=lambda: make.now_ns, max_bytes=120 * 1024)
+    written = 0
+    try:
+        while written < 10_000:
+            assert store.write(results(make, range(written + 1, written + 51))) == ["stored"] * 50
+            written += 50
+    except StoreFailed as why:
+        assert "full" in str(why)  # noqa: PT017  (the one write that fails is not known beforehand)
+    assert 0 < written < 10_000
+    assert "full" in store.check()
+    assert store.count(make.node, make.epoch()) == StoreCount(written)
+    store.close()
+    store = SqliteStore(tmp_path / "store.sqlite", clock=lambda: make.now_ns)
+    assert store.write(results(make, range(written - 1, written + 3))) == ["held"] * 2 + ["stored"] * 2
+    store.close()
+
+
+def test_a_record_that_breaks_a_rule_is_refused_and_its_neighbours_are_written(store, make):
+    bad = make.result(2)
+    bad = structs.replace(bad, figures={"ttft_ms": Figure(float("nan"))})
+    arrivals = [make.arrival(1), make.arrival(2, make.record(2, bad)), make.arrival(3)]
+    answers = store.write(arrivals)
+    assert (answers[0], answers[2]) == ("stored", "stored")
+    assert isinstance(answers[1], Refused)
+    assert "NOT NULL" in answers[1].reason
+    assert store.count(make.node, make.epoch()) == StoreCount(2)
+    assert store.write([make.arrival(4)]) == ["stored"], "ids given in what was rolled back must not be used again"
+
+
+def test_names_first_seen_in_what_was_rolled_back_are_found_again(store, make):
+    bad = structs.replace(make.result(1, board="gamma"), figures={"odd_metric": Figure(float("nan"))})
+    assert isinstance(store.write([make.arrival(1, make.record(1, bad), node="lab.new")])[0], Refused)
+    good = structs.replace(bad, figures={"odd_metric": Figure(7.0)})
+    assert store.write([make.arrival(1, make.record(1, good), node="lab.new")]) == ["stored"]
+    with store.read() as reader:
+        assert [point.value for point in reader.history("lab.new", "gamma", "odd_metric")] == [7.0]
+
+
+def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path):
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreFailed, match="not a database"):
+        SqliteStore(path)
+    assert path.read_bytes() == b"no database" * 1000
