@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -45,14 +46,15 @@ def wait_until_gone(mark: str, within_s: float) -> dict[int, str]:
     return left
 
 
-def demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def demo(tmp_path: Path, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+    """The command, in a session of its own; its children inherit a variable by which they are found."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "tinyprof", "demo", *arguments],
         cwd=tmp_path,
-        env=os.environ | {"DEMO_UNDER_TEST": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        env=os.environ | {"DEMO_UNDER_TEST": str(tmp_path), "TERM": "xterm-256color", "COLUMNS": "120"},
+        stdout=subprocess.PIPE if terminal is None else terminal,
+        stderr=subprocess.PIPE if terminal is None else terminal,
+        stdin=subprocess.DEVNULL if terminal is None else terminal,
         text=True,
         start_new_session=True,
     )
@@ -84,7 +86,7 @@ def test_from_another_directory_every_record_is_accounted_for(tmp_path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_interrupted_it_leaves_nothing_behind(tmp_path, number) -> None:
     process = demo(tmp_path, "--for", "10m", "--boards", "host,soft-q4", "--state-dir", str(tmp_path / "state"))
     line_that_says(process, "2 boards")
@@ -93,6 +95,32 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path, number) -> None:
     assert process.returncode == 130, stderr
     assert wait_until_gone(str(tmp_path), 5) == {}
     assert (tmp_path / "state" / "agent.log").is_file()
+
+
+@pytest.mark.timeout(120)
+def test_on_a_terminal_the_dashboard_is_in_front_and_the_demo_ends_with_it(tmp_path) -> None:
+    terminal, theirs = pty.openpty()
+    with demo(tmp_path, "--boards", "soft-q4", terminal=theirs) as process:
+        os.close(theirs)
+        screen = b""
+        while b"stories260k-q4_0" not in screen:
+            screen += os.read(terminal, 65536)
+        os.write(terminal, b"q")
+        screen = b""
+        while chunk := read_or_end(terminal):
+            screen += chunk
+        os.close(terminal)
+    assert process.returncode == 0, screen.decode(errors="replace")
+    assert b"the ledger adds up" in screen
+    assert wait_until_gone(str(tmp_path), 5) == {}
+
+
+def read_or_end(terminal: int) -> bytes:
+    """What the terminal has; nothing once its last user is gone."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
 
 
 @pytest.mark.timeout(120)

@@ -74,7 +74,7 @@ def _run(boards: "list[DemoBoard]", folder: Path, with_dashboard: bool, for_s: f
     if as_json:
         emit_json({name: getattr(found, name) for name in found.__dataclass_fields__})
     else:
-        tell(f"{summary(found)}; the ledger {'adds up' if found.ledger_ok else 'DOES NOT ADD UP'}")
+        tell(f"{summary(found, final=True)}; the ledger {'adds up' if found.ledger_ok else 'DOES NOT ADD UP'}")
     if interrupted:
         return 130
     return 0 if found.ledger_ok else 1
@@ -109,17 +109,18 @@ def _check_packages(with_dashboard: bool) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does."""
+    """SIGTERM, and the terminal's going, end the demo as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -87,8 +87,10 @@ def figures(
     )
 
 
-def summary(figures: DemoFigures) -> str:
-    """The figures in a line for a person."""
+def summary(figures: DemoFigures, *, final: bool = False) -> str:
+    """The figures in a line for a person. What the agent has made is exact only at the end: it says so now and then."""
     runs = f"{figures.results} runs: {figures.valid} valid, {figures.unstable} unstable, {figures.invalid} invalid"
-    records = f"{figures.produced} records made, {figures.stored} stored, {figures.in_spool} in the spool"
+    records = f"{figures.stored} records stored"
+    if final:
+        records = f"{figures.produced} records made, {figures.stored} stored, {figures.in_spool} in the spool"
     return f"{figures.boards} boards; {runs}; {records}"

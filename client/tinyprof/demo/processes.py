@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 15.0
 TAIL_LINES = 5
 _PLAIN_VARIABLES = ("LOG_LEVEL", "CACHE_SIZE", "CACHE_TTL", "MAX_WORKERS")
 

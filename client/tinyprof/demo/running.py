@@ -76,17 +76,10 @@ class Demo:
 
     def _part(self, name: str, module: str, *arguments: str) -> Part:
         part = Part(name, module, arguments, self._folder)
-        if not self._parts:
-            self._cleanup.callback(self._stop_parts)
+        # The last one started ends first: the agent, while its boards and the collector still answer it.
+        self._cleanup.callback(part.stop)
         self._parts.append(part)
         return part
-
-    def _stop_parts(self) -> None:
-        for part in self._parts:
-            part.ask_to_stop()
-        with ExitStack() as each:
-            for part in self._parts:
-                each.callback(part.stop)
 
     def _start_collector(self) -> None:
         path = self._folder / "collector.toml"
