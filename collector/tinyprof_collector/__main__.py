@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from tinyprof_collector.config import BadConfig, load
-from tinyprof_collector.service import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(why, file=sys.stderr)
         return 2
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        from tinyprof_collector.service import run
+    except ModuleNotFoundError as why:
+        if (why.name or "").startswith("tinyprof"):
+            raise
+        print(f"the collector needs the package {why.name}: pip install 'tinyprof[collector]'", file=sys.stderr)
+        return 1
     return run(config)
 
 

@@ -8,6 +8,8 @@ What is to be published is returned, never sent.
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 from tinyprof_collector.config import Config
 from tinyprof_collector.health import (
@@ -34,6 +36,9 @@ from tinyprof_protocol.records import Result, Sample
 
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48
+
+
+_node_of = attrgetter("node")
 
 
 class BadStatus(ValueError):
@@ -116,10 +121,14 @@ class LiveState:
         """Takes records that the stores have; returns the answers that clients get for their jobs."""
         actions: list[Action] = []
         with self._lock:
-            for arrival in arrivals:
-                node, record = arrival.node, arrival.record
-                self._summaries.stored(node, record, self._seen_ns(node, record.time_ns, now_ns))
-                actions += self._jobs.stored(node, record, now_ns)
+            for node, group in groupby(arrivals, key=_node_of):
+                skew_ns = self._skew_ns(node)
+                for arrival in group:
+                    record = arrival.record
+                    # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
+                    self._summaries.stored(node, record, min(now_ns, record.time_ns - skew_ns))
+                    if not isinstance(record.body, Sample) and record.body.job_id is not None:
+                        actions += self._jobs.stored(node, record, now_ns)
             return self._publications(actions)
 
     def ask(self, job: Job, to: ReplyTo, now_ns: int) -> list[Publication]:
@@ -242,11 +251,9 @@ class LiveState:
                 made.append(publication(action.to, action.reply))
         return made
 
-    def _seen_ns(self, node: str, time_ns: int, now_ns: int) -> int:
-        """When a record was made, by the collector's clock: a backlog that arrives now says nothing of now."""
+    def _skew_ns(self, node: str) -> int:
         agent = self._presence.agents.get(node)
-        skew_ns = int((agent.skew_ms or 0.0) * 1e6) if agent else 0
-        return min(now_ns, time_ns - skew_ns)
+        return int((agent.skew_ms or 0.0) * 1e6) if agent else 0
 
     def _agent_view(self, node: str, now_ns: int) -> AgentView:
         agent = self._presence.agents[node]

@@ -55,8 +55,10 @@ class SelfReport:
         """All that is counted, by name."""
         parts = self._parts
         link = {f"mqtt_{name}": count for name, count in dict(parts.connection.state.counts).items()}
+        # What the quarantine keeps goes down too: it is a gauge.
+        live = {name: count for name, count in parts.live.counters().items() if name != "quarantine_kept"}
         return {
-            **parts.live.counters(),
+            **live,
             **parts.ingest.counters(),
             **parts.control.counts,
             **parts.pipeline.counts,
@@ -76,6 +78,7 @@ class SelfReport:
             Gauge("agents", "Agents by health.", _floats(agents), "health"),
             Gauge("boards", "Boards by health.", _floats(boards), "health"),
             Gauge("ledger", "Records by class.", _floats(view.totals), "class"),
+            Gauge("quarantined", "Items in the quarantine.", {"": float(view.counters.get("quarantine_kept", 0))}),
             Gauge("inbox_batches", "Batches that wait to be stored.", {"": float(len(self._parts.inbox))}),
         ]
 

@@ -87,7 +87,7 @@ class Collector:
         self._thread.start()
         self._replies.start()
         self._control.start()
-        self._connection.start()
+        self.connection.start()
 
     def stop(self) -> bool:
         """Stores and acknowledges what is in hand, says that it is offline, and closes; False if a thread hangs.
@@ -100,7 +100,7 @@ class Collector:
         self._control.stop(share_s)
         self._replies.stop(share_s)
         last = status_publication(self._offline())
-        self._connection.stop([last], timeout_s=share_s)
+        self.connection.stop([last], timeout_s=share_s)
         if not ended:
             log.error("the store has not answered in time; what it was given comes again from the agents")
         if self.endpoints is not None:
@@ -138,7 +138,7 @@ class Collector:
         self._watchdog = Watchdog(config.ingest.watchdog_intervals * config.status_interval_s)
         self._inbox = Inbox(config.ingest.batches_per_agent, config.ingest.max_batches, config.ingest.max_bytes)
         self._ingest = Ingest(config.id, self._inbox.put, self._watchdog, self._clock.monotonic_s)
-        self._connection = Connection(
+        self.connection = Connection(
             config.broker_address(),
             config.id,
             Hooks(on_message=self._on_message, on_connected=self._on_connected, on_lost=self._on_lost),
@@ -148,7 +148,7 @@ class Collector:
         self._thread = PipelineThread(
             self._inbox,
             self._pipeline.process,
-            self._connection.publish,
+            self.connection.publish,
             self._refresh,
             take_batches=config.ingest.take_batches,
             refresh_interval_s=min(REFRESH_S, config.status_interval_s),
@@ -156,7 +156,7 @@ class Collector:
         )
         self._replies = Replies(
             self._sources(),
-            self._connection.publish,
+            self.connection.publish,
             workers=config.replies.workers,
             max_queued=config.replies.max_queued,
         )
@@ -164,14 +164,14 @@ class Collector:
             self._live,
             self._ingest,
             self._watchdog,
-            self._connection,
+            self.connection,
             self._replies,
             Duties(self._note_status, self._quarantine_message, self._dead_threads),
             self._clock,
             config.status_interval_s,
         )
         self.report = SelfReport(
-            Parts(self._live, self._ingest, self._inbox, self._connection, self._thread, self._control, self._replies),
+            Parts(self._live, self._ingest, self._inbox, self.connection, self._thread, self._control, self._replies),
             self._clock,
         )
 
@@ -208,7 +208,7 @@ class Collector:
 
     def _on_stored(self, arrivals: list[Arrival]) -> None:
         for publication in self._live.stored(arrivals, self._clock.wall_ns()):
-            self._connection.publish(publication)
+            self.connection.publish(publication)
 
     def _refresh(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -267,7 +267,7 @@ class Collector:
 
     def _ask(self, job: Job, to: ReplyTo) -> None:
         for publication in self._live.ask(job, to, self._clock.wall_ns()):
-            self._connection.publish(publication)
+            self.connection.publish(publication)
 
     def _errand(self, function: Callable[[], T]) -> T:
         try:

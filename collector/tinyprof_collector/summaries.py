@@ -20,6 +20,8 @@ MIN_INTERVAL_S = 1.0
 MAX_BOARDS = 20_000
 MAX_AT_ONCE = 200
 """Summaries due at a time, so that acknowledgements find room in the connection between them."""
+MAX_LOOKED_AT = 1000
+"""Boards looked at in one call, so that none takes long."""
 BoardKey = tuple[str, str]
 """Node and board."""
 
@@ -45,15 +47,21 @@ class BoardHistory:
             self._add_result(record.time_ns, body)
         elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
             self.sample, self.sample_ns = body, record.time_ns
-        self.last_seen_ns = max(self.last_seen_ns or seen_ns, seen_ns)
+        if self.last_seen_ns is None or seen_ns > self.last_seen_ns:
+            self.last_seen_ns = seen_ns
 
     def _add_result(self, time_ns: int, result: Result) -> None:
         self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
         if self.result_ns is None or time_ns >= self.result_ns:
             self.result, self.result_ns = result, time_ns
         decode = result.figures.get("decode_tps")
-        insort(self.newest, (time_ns, result.verdict, decode.value if decode else None), key=lambda run: run[0])
-        del self.newest[:-SPARK_POINTS]
+        run = (time_ns, result.verdict, decode.value if decode else None)
+        if not self.newest or time_ns >= self.newest[-1][0]:
+            self.newest.append(run)
+        else:
+            insort(self.newest, run, key=lambda each: each[0])
+        if len(self.newest) > SPARK_POINTS:
+            del self.newest[0]
 
     def invalid_streak(self) -> int:
         """How many of the newest runs in a row are invalid."""
@@ -116,10 +124,10 @@ class Summaries:
         """
         due: list[BoardSummary] = []
         later = set()
-        for key in self._touched:
+        for _ in range(min(len(self._touched), MAX_LOOKED_AT)):
             if len(due) >= MAX_AT_ONCE:
-                later.add(key)
-                continue
+                break
+            key = self._touched.pop()
             shown = self._shown.get(key)
             if shown is not None and now_s - shown.published_s < MIN_INTERVAL_S:
                 later.add(key)
@@ -129,7 +137,7 @@ class Summaries:
                 continue
             self._shown[key] = _Shown(summary, now_s)
             due.append(summary)
-        self._touched = later
+        self._touched |= later
         return due
 
     def unpublished(self, summary: BoardSummary) -> None:

@@ -2,7 +2,7 @@ from msgspec.structs import replace
 
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.summaries import BoardHistory, Summaries, page
+from tinyprof_collector.summaries import MAX_AT_ONCE, BoardHistory, Summaries, page
 from tinyprof_protocol.presence import SPARK_POINTS, AgentStatus, BoardPresence
 from tinyprof_protocol.records import (
     Build,
@@ -89,6 +89,16 @@ def test_all_are_due_anew_after_a_connect_and_after_a_failed_publication():
     assert summaries.due(presence, NOW, 0.1) == [found]
     summaries.unpublished(found)
     assert summaries.due(presence, NOW, 0.2) == [found]
+
+
+def test_one_call_gives_only_so_many_and_the_next_goes_on():
+    summaries, presence = with_agent()
+    keys = [(NODE, f"b{n}") for n in range(MAX_AT_ONCE + 50)]
+    summaries.touch(keys)
+    first, second = summaries.due(presence, NOW, 0.0), summaries.due(presence, NOW, 0.0)
+    assert (len(first), len(second)) == (MAX_AT_ONCE, 50)
+    assert {(found.node, found.board) for found in first + second} == set(keys)
+    assert summaries.due(presence, NOW, 9.0) == []
 
 
 def test_time_alone_makes_a_board_stale():

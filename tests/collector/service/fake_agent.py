@@ -72,9 +72,9 @@ class FakeAgent(Client):
         self.send(topics.agent_topic(self.node, "records"), batch)
         return batch
 
-    def next_sack(self, cum: int) -> Sack:
+    def next_sack(self, cum: int, wait_s: float = WAIT_S) -> Sack:
         while True:
-            message = self.messages.get(timeout=WAIT_S)
+            message = self.messages.get(timeout=wait_s)
             if message.topic.endswith("/sack"):
                 sack = decode(message.payload, Sack)
                 if sack.cum >= cum:

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import queue
 import sqlite3
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_collector.config import Config, EndpointsConfig
 from tinyprof_collector.service import CannotStart, Collector
 from tinyprof_protocol import topics
@@ -47,10 +49,19 @@ def config(broker, tmp_path) -> Config:
     return Config(broker=broker.url, state_dir=str(tmp_path / "state"), status_interval_s=0.5)
 
 
-@pytest.fixture
-def collector(config):
+def started(config: Config) -> Collector:
+    """A collector that has subscribed: it says that it is online only after that."""
     running = Collector(config)
     running.start()
+    waiting = fake_agent.Client(config.broker, "waiting", [topics.collector_status()])
+    waiting.next(CollectorStatus, lambda found: found.state == "online")
+    waiting.stop()
+    return running
+
+
+@pytest.fixture
+def collector(config):
+    running = started(config)
     yield running
     assert running.stop()
 
@@ -186,8 +197,7 @@ def test_a_job_goes_to_its_agent_and_its_result_answers(agent, client, watcher):
 
 def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
     job = Job(b"j" * 16, "lab.pi", "b1", time.time_ns() + 100 * 10**9)
-    first = Collector(config)
-    first.start()
+    first = started(config)
     agent = fake_agent.FakeAgent(broker.url, time.time_ns())
     client = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT), topics.collector_status("main")])
     try:
@@ -215,6 +225,38 @@ def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
     finally:
         agent.stop()
         client.stop()
+
+
+def test_after_the_broker_lost_everything_all_is_published_anew(broker, collector, agent, watcher):
+    agent.say_status()
+    agent.send_batch(fake_agent.result())
+    watcher.next(BoardSummary, lambda found: found.results == 1)
+    broker.kill()
+    with EmbeddedBroker(broker.port):
+        late = fake_agent.Client(broker.url, "late", [topics.fleet(), topics.collector_status()])
+        try:
+            seen: set[str] = set()
+            while seen != {"fleet", "collector"}:
+                message = late.messages.get(timeout=fake_agent.WAIT_S)
+                found = topics.parse(message.topic)
+                if found.kind == "fleet":
+                    assert decode(message.payload, BoardSummary).results == 1
+                seen.add(found.kind)
+        finally:
+            late.stop()
+        assert collector.report.counters()["mqtt_losses"] >= 1
+
+
+def test_a_dropped_connection_is_made_again_and_records_flow(collector, agent):
+    collector.connection.drop("for this test")
+    batch = agent.send_batch(fake_agent.result())
+    while True:
+        try:
+            agent.next_sack(1, wait_s=0.5)
+            break
+        except queue.Empty:
+            agent.send(topics.agent_topic(agent.node, "records"), batch)
+    assert collector.report.counters()["mqtt_connections"] >= 2
 
 
 def test_ready_only_with_a_broker(tmp_path):
