@@ -81,9 +81,10 @@ class Dashboard(App[None]):
             self._due.stop()
             self._due = None
         self._advanced_s = self._steady_s()
-        self._take(self._source.drain())
+        self.take(self._source.drain())
 
-    def _take(self, happened: list[Event]) -> None:
+    def take(self, happened: list[Event]) -> None:
+        """A batch of events becomes the next snapshot, and the screen in front shows it."""
         self.snapshot = reduce(self.snapshot, happened, self._wall_ns())
         self.show_now()
 
@@ -110,7 +111,7 @@ class Dashboard(App[None]):
         request = HistoryRequest(node, board, message.metric, limit=HISTORY_POINTS)
         if collector and not self._source.ask_history(collector, request):
             events.append(HistoryCame(message.key, message.metric, None, "there is no connection to the broker"))
-        self._take(events)
+        self.take(events)
 
     def action_help(self) -> None:
         """Shows the keys."""

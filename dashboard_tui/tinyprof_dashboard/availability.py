@@ -3,13 +3,14 @@ older than its own interval allows. Pure rules over what was said and when; all 
 """
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from tinyprof_dashboard.numerals import age
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
 
 SECOND_NS = 1_000_000_000
+HEALTHS: Final[tuple[Health, ...]] = ("healthy", "warning", "critical", "stale", "offline")
 INTERVALS = 2.0
 GRACE_S = 5.0
 FOREVER_NS = 2**63 - 1

@@ -6,7 +6,8 @@ ones go first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from tinyprof_dashboard import numerals, palette
 from tinyprof_dashboard.palette import Role
@@ -79,9 +80,12 @@ def _least(columns: Sequence[Column[R]]) -> int:
 
 def sort_rows(rows: Sequence[R], column: Column[R], moment: Moment, *, reverse: bool) -> list[R]:
     """Rows by a column's value, stable; rows without one stay last either way."""
-    keyed = [(column.value(row, moment), row) for row in rows]
-    known = [(value, row) for value, row in keyed if value is not None]
-    known.sort(key=lambda pair: pair[0], reverse=reverse)
+    read = column.value
+    keyed = [(read(row, moment), row) for row in rows]
+    known: list[tuple[Any, R]] = [pair for pair in keyed if pair[0] is not None]
+    known.sort(key=itemgetter(0), reverse=reverse)
+    if len(known) == len(keyed):
+        return [row for _, row in known]
     return [row for _, row in known] + [row for value, row in keyed if value is None]
 
 
@@ -146,7 +150,7 @@ def _state(row: Row, _moment: Moment) -> Piece:
 
 
 def _spark(row: Row, _moment: Moment) -> Piece:
-    return Piece(spark(row.summary.spark, 8), "dim" if _gone(row) else "spark")
+    return Piece(spark(row.summary.spark, 8), "faint" if _gone(row) else "spark")
 
 
 def _temperature(row: Row, _moment: Moment) -> Piece:
@@ -171,11 +175,11 @@ def _verdict(row: Row, _moment: Moment) -> Piece:
 
 COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("state", "state", 10, 1, _state,
-           lambda row, _: f"{palette.SEVERITY[row.health]}{row.health}",
+           lambda row, _: palette.SEVERITY[row.health],
            "What may be believed of the board now: healthy (or running), warning, critical, stale, offline."),
     Column("site", "site", 9, 5, _plain(lambda row: row.site, "dim"), lambda row, _: row.site,
            "Where its agent is.", grows_to=14),
-    Column("board", "board", 14, 1, _plain(lambda row: row.board, "strong"), lambda row, _: row.board,
+    Column("board", "board", 13, 1, _plain(lambda row: row.board, "strong"), lambda row, _: row.board,
            "The board's own name.", grows_to=22),
     Column("platform", "platform", 13, 7, _plain(platform_text), lambda row, _: row.summary.platform,
            "The machine that was measured; `◇` marks an emulated one.", grows_to=20),

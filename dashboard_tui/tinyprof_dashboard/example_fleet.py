@@ -214,9 +214,13 @@ def history(request: HistoryRequest, *, now_ns: int = NOW_NS) -> HistoryReply:
     return HistoryReply(points, [_run(request.board, index, now_ns) for index in range(12)])
 
 
+def _kind_of(name: str) -> tuple[str, str, str, float, int, float]:
+    return next((kind for kind in _KINDS if name.startswith(kind[0])), _KINDS[0])
+
+
 def _usual(name: str, metric: str) -> float:
     """About what a board of its kind shows."""
-    _, _, _, decode, ram, temperature = next(kind for kind in (*_KINDS, _KINDS[0]) if name.startswith(kind[0]))
+    _, _, _, decode, ram, temperature = _kind_of(name)
     known = {"ttft_ms": 9000 / decode, "tpot_ms": 1000 / decode, "ram_peak_bytes": ram, "temperature_c": temperature}
     return float(known.get(metric, decode))
 
@@ -229,13 +233,14 @@ def _run(name: str, index: int, now_ns: int) -> Record:
                "invalid": ["output differs from golden at token 14"]}[verdict]  # fmt: skip
     tps = _usual(name, "decode_tps") * rng.uniform(0.95, 1.05)
     ttft_ms = _usual(name, "ttft_ms") * rng.uniform(0.95, 1.05)
-    build = Build("linux-x86", "numpy", "numpy 2.1.3", "stories260k", hashlib.sha256(b"example").hexdigest(),
+    _, platform, engine, _, ram, _ = _kind_of(name)
+    build = Build(platform, engine, "example", "stories260k", hashlib.sha256(b"example").hexdigest(),
                   "q8_0", "f32", "f32", 512, "client")  # fmt: skip
     figures = {
         "ttft_ms": _figure(ttft_ms, estimated=False),
         "decode_tps": _figure(tps, estimated=False),
         "tpot_ms": _figure(1000 / tps, estimated=False),
-        "ram_peak_bytes": Figure(21_300_000.0),
+        "ram_peak_bytes": Figure(float(ram)),
     }
     repetitions = [Repetition(0, ttft_ms, 1000 / tps, 9, 48, golden) for _ in range(6)]
     result = Result(

@@ -24,6 +24,7 @@ class Key:
 KEYS: Final[tuple[Key, ...]] = (
     Key("everywhere", "q", "q", "quit", "leave", "quit"),
     Key("everywhere", "question_mark", "?", "help", "show these keys", "help"),
+    Key("everywhere", "ctrl+c", "Ctrl-C", "quit", "leave, whatever is open", priority=True),
     Key("fleet", "enter", "Enter", "open", "open the board under the cursor", "open"),
     Key("fleet", "slash", "/", "filter", "filter (see the filter's language)", "filter"),
     Key("fleet", "f", "f", "faults", "only boards that are not healthy, or all again", "faults"),

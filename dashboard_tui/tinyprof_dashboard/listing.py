@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from tinyprof_dashboard import numerals
+from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import Banner, banners
 from tinyprof_dashboard.columns import COLUMNS, Moment
-from tinyprof_dashboard.palette import HEALTHS, SYMBOLS
+from tinyprof_dashboard.palette import SYMBOLS
 from tinyprof_dashboard.selection import View, select
 from tinyprof_dashboard.snapshot import Row, age_s
 from tinyprof_protocol.metrics import METRICS

@@ -16,7 +16,7 @@ Role = Literal[
     "text", "strong", "dim", "faint", "accent", "healthy", "warning", "critical", "stale", "offline", "spark",
 ]  # fmt: skip
 
-HEALTHS: Final[tuple[Health, ...]] = ("healthy", "warning", "critical", "stale", "offline")
+
 SYMBOLS: Final[dict[Health, str]] = {"healthy": "●", "warning": "▲", "critical": "✖", "stale": "◌", "offline": "○"}
 SEVERITY: Final[dict[Health, int]] = {"critical": 0, "offline": 1, "stale": 2, "warning": 3, "healthy": 4}
 """How urgent a state is, most urgent first."""

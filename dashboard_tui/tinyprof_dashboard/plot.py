@@ -13,16 +13,17 @@ _LEAST_SPAN = 0.2
 def spark(values: Sequence[float], width: int) -> str:
     """The newest `width` values as blocks, right-aligned.
 
-    The blocks span at least a fifth of the greatest value, so that noise stays calm.
+    Their range is at least a fifth of the greatest value, so that noise stays calm, at half height.
     """
     shown = values[-width:] if width > 0 else []
     if not shown:
         return " " * max(width, 0)
     low, high = min(shown), max(shown)
-    low = min(low, high - abs(high) * _LEAST_SPAN)
-    if high == low:
+    span = max(high - low, abs(high) * _LEAST_SPAN)
+    if span == 0:
         return (_BLOCKS[0] * len(shown)).rjust(width)
-    scale = (len(_BLOCKS) - 1) / (high - low)
+    low = (low + high - span) / 2
+    scale = (len(_BLOCKS) - 1) / span
     return "".join(_BLOCKS[round((value - low) * scale)] for value in shown).rjust(width)
 
 

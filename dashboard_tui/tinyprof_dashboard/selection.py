@@ -35,7 +35,7 @@ def with_query(view: View, query: str) -> View:
 
 
 def select(view: View, moment: Moment) -> list[Row]:
-    """The rows to show, in order; equal ones lie by node and board, so that nothing jumps about."""
+    """The rows to show, in order; equal ones stay in the snapshot's own, so that nothing jumps about."""
     rows = list(moment.snapshot.rows.values())
     if view.faults:
         rows = [row for row in rows if row.health != "healthy"]
@@ -44,7 +44,6 @@ def select(view: View, moment: Moment) -> list[Row]:
     if view.query.strip():
         test = view.test
         rows = [row for row in rows if test(row, moment)]
-    rows.sort(key=lambda row: row.key)
     return sort_rows(rows, BY_NAME[view.order.column], moment, reverse=view.order.reverse)
 
 

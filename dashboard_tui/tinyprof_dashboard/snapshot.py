@@ -4,13 +4,14 @@ A batch of events makes one new snapshot: the tables that change are copied once
 snapshot in which nothing changed is returned as it is, so that nobody repaints for it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from tinyprof_dashboard import availability as rules
-from tinyprof_dashboard.availability import Heard, Judgement
+from tinyprof_dashboard.availability import HEALTHS, Heard, Judgement
 from tinyprof_dashboard.events import (
     AgentGone,
     AgentSeen,
@@ -74,6 +75,7 @@ class Snapshot:
     complete: bool = False
     """Whether all that the broker remembers has come at least once."""
     rows: Mapping[Key, Row] = field(default_factory=lambda: MappingProxyType({}))
+    """Always by node and board."""
     agents: Mapping[str, Heard[AgentStatus]] = field(default_factory=lambda: MappingProxyType({}))
     collectors: Mapping[str, Heard[CollectorStatus]] = field(default_factory=lambda: MappingProxyType({}))
     watched: frozenset[int] = _ALL
@@ -124,6 +126,8 @@ def reduce(snapshot: Snapshot, events: Iterable[Event], now_ns: int) -> Snapshot
         return snapshot
     for key in again:
         draft.rows[key] = _row(key, draft, watched)
+    if draft.new_boards:
+        draft.rows = dict(sorted(draft.rows.items()))
     return replace(
         snapshot,
         rows=MappingProxyType(draft.rows),
@@ -246,11 +250,13 @@ def _to_judge(before: Snapshot, draft: _Draft, moved: frozenset[int]) -> set[Key
     """Boards with a new word, and those whose agent, collector or time limit changed under them."""
     again = set(draft.boards)
     collector_now = draft.now_ns - draft.skew_ns
-    everything = draft.skew_ns != before.skew_ns
-    nodes = draft.nodes
-    for key, row in draft.rows.items():
-        if row.expires_ns < collector_now or everything or key[0] in nodes or row.partition in moved:
-            again.add(key)
+    if draft.skew_ns != before.skew_ns:
+        return again | draft.rows.keys()
+    again.update(key for key, row in draft.rows.items() if row.expires_ns < collector_now)
+    if draft.nodes:
+        again.update(key for key in draft.rows if key[0] in draft.nodes)
+    if moved:
+        again.update(key for key, row in draft.rows.items() if row.partition in moved)
     return again
 
 
@@ -274,7 +280,6 @@ def _row(key: Key, draft: _Draft, watched: frozenset[int]) -> Row:
 
 
 def _count(rows: Mapping[Key, Row]) -> Mapping[Health, int]:
-    counts: dict[Health, int] = {"healthy": 0, "warning": 0, "critical": 0, "stale": 0, "offline": 0}
-    for row in rows.values():
-        counts[row.health] += 1
+    found = Counter(row.health for row in rows.values())
+    counts: dict[Health, int] = {health: found[health] for health in HEALTHS}
     return MappingProxyType(counts)

@@ -219,7 +219,7 @@ def test_the_footer_shows_the_keys_that_work_now() -> None:
     async def run() -> None:
         app, _ = dashboard([])
         async with app.run_test() as pilot:
-            assert await keys(pilot, app) == {"filter", "quit", "help"}
+            assert await keys(pilot, app) == {"quit", "help"}
         app, _ = dashboard(example.two_sites())
         async with app.run_test() as pilot:
             assert await keys(pilot, app) >= {"open", "filter", "faults", "sort", "reverse", "freeze", "quit", "help"}
@@ -245,6 +245,20 @@ def test_help_opens_and_closes_and_quit_ends_the_source() -> None:
             await pilot.pause()
             assert app.screen is app.fleet
             await pilot.press("q")
+
+    asyncio.run(run())
+    assert source.stopped
+    assert app.return_code == 0
+
+
+def test_ctrl_c_leaves_even_while_filtering() -> None:
+    app, source = dashboard(example.two_sites())
+
+    async def run() -> None:
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            await pilot.press("slash", "q", "ctrl+c")
+            assert app.fleet.view.query == "q"
 
     asyncio.run(run())
     assert source.stopped

@@ -12,13 +12,13 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from tinyprof_dashboard import selection
-from tinyprof_dashboard.availability import SECOND_NS
+from tinyprof_dashboard.availability import HEALTHS, SECOND_NS
 from tinyprof_dashboard.banners import banners, is_connecting
 from tinyprof_dashboard.columns import COLUMNS, Moment
 from tinyprof_dashboard.events import Key
 from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.numerals import age
-from tinyprof_dashboard.palette import HEALTHS, ink
+from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.query import BadQuery
 from tinyprof_dashboard.selection import View
 from tinyprof_dashboard.snapshot import Row
@@ -56,7 +56,7 @@ class FleetScreen(Screen[None]):
     FleetScreen #filter.-open { display: block; }
     FleetScreen #slash { width: 2; color: $accent; }
     FleetScreen FilterInput { border: none; height: 1; padding: 0; width: 1fr; background: $panel; }
-    FleetScreen FilterInput:focus { border: none; }
+    FleetScreen FilterInput:focus { border: none; background-tint: transparent; }
     FleetScreen #told { width: auto; max-width: 70%; }
     """
 
@@ -113,7 +113,8 @@ class FleetScreen(Screen[None]):
             self.refresh_bindings()
         self._tell()
 
-    def _change(self, view: View) -> None:
+    def change(self, view: View) -> None:
+        """Shows the table under another view."""
         self.view = view
         if self._moment is not None:
             self.show(self._moment)
@@ -178,15 +179,15 @@ class FleetScreen(Screen[None]):
             return bool(self.grid.rows)
         if action == "reset":
             return self.view.filtered or self._frozen is not None or bool(self._error)
-        if action == "filter":
-            return not isinstance(self.focused, FilterInput)
-        if action in ("sort", "reverse", "freeze", "faults"):
+        if action == "filter" and isinstance(self.focused, FilterInput):
+            return False
+        if action in ("sort", "reverse", "freeze", "faults", "filter"):
             return self._moment is not None and bool(self._moment.snapshot.rows)
         return True
 
     def on_grid_title_clicked(self, message: Grid.TitleClicked) -> None:
         """A title sorts by its column, and again turns the order round."""
-        self._change(selection.sort_by(self.view, message.column))
+        self.change(selection.sort_by(self.view, message.column))
 
     def on_summary_strip_picked(self, message: SummaryStrip.Picked) -> None:
         """A state in the strip chooses its boards, and again lets it go."""
@@ -201,7 +202,7 @@ class FleetScreen(Screen[None]):
             self._tell()
             return
         self._error = ""
-        self._change(view)
+        self.change(view)
 
     def on_descendant_blur(self) -> None:
         """The filter's line closes when it is left empty."""
@@ -214,7 +215,7 @@ class FleetScreen(Screen[None]):
 
     def action_faults(self) -> None:
         """Only boards that are not healthy."""
-        self._change(replace(self.view, faults=not self.view.faults, health=None))
+        self.change(replace(self.view, faults=not self.view.faults, health=None))
 
     def action_state(self, number: int) -> None:
         """Only boards in one state."""
@@ -222,18 +223,18 @@ class FleetScreen(Screen[None]):
 
     def action_every_state(self) -> None:
         """Boards in every state."""
-        self._change(replace(self.view, faults=False, health=None))
+        self.change(replace(self.view, faults=False, health=None))
 
     def _choose_state(self, health: Health) -> None:
-        self._change(replace(self.view, faults=False, health=None if self.view.health == health else health))
+        self.change(replace(self.view, faults=False, health=None if self.view.health == health else health))
 
     def action_sort(self, step: int) -> None:
         """Sorts by the column beside."""
-        self._change(selection.sort_beside(self.view, step))
+        self.change(selection.sort_beside(self.view, step))
 
     def action_reverse(self) -> None:
         """Turns the order round."""
-        self._change(selection.reversed_order(self.view))
+        self.change(selection.reversed_order(self.view))
 
     def action_freeze(self) -> None:
         """Holds the table, or lets it go on."""

@@ -10,8 +10,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.keys import KEYS, SCOPES
-from tinyprof_dashboard.palette import EMULATED, ESTIMATED, HEALTHS, SYMBOLS, ink
+from tinyprof_dashboard.palette import EMULATED, ESTIMATED, SYMBOLS, ink
 
 _FILTER = (
     ("berlin state:critical", "both"),

@@ -8,8 +8,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import MAX_SHOWN, Banner
-from tinyprof_dashboard.palette import HEALTHS, SYMBOLS, ink
+from tinyprof_dashboard.palette import SYMBOLS, ink
 from tinyprof_protocol.presence import Health
 
 
