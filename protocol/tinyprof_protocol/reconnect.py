@@ -19,8 +19,9 @@ class Reconnect:
     short_lives: int = 0
 
     def after_failure(self) -> float:
-        """Seconds to wait after an attempt that never connected."""
+        """Seconds to wait after an attempt that never connected: no other client's doing."""
         self.failures += 1
+        self.short_lives = 0
         return self._backoff()
 
     def after_loss(self, lived_s: float) -> float:

@@ -147,7 +147,9 @@ def test_three_short_connections_in_a_row_mean_a_clash_of_names():
     assert reconnect.clash
     reconnect.lived_long()
     assert not reconnect.clash
-    reconnect.after_loss(1.0)
-    reconnect.after_loss(6.0)
-    reconnect.after_loss(1.0)
-    assert not reconnect.clash
+    for between in (lambda: reconnect.after_loss(6.0), reconnect.after_failure):
+        reconnect.after_loss(1.0)
+        reconnect.after_loss(1.0)
+        between()
+        reconnect.after_loss(1.0)
+        assert not reconnect.clash
