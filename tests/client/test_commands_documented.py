@@ -8,6 +8,7 @@ import click
 import pytest
 
 from tinyprof.cli import tinyprof
+from tinyprof.fleet import Fleet
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
 SERVICES = {"tinyprof agent run", "tinyprof collector run"}
@@ -56,3 +57,9 @@ def test_every_command_and_option_explains_itself(path: str) -> None:
     assert command.help
     assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option))
     assert not command.get_short_help_str(45).endswith("...")
+
+
+def test_the_python_api_is_documented() -> None:
+    text = (DOCUMENT.parent / "python-api.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)\(", text, flags=re.MULTILINE))
+    assert documented == {name for name in vars(Fleet) if not name.startswith("_")}

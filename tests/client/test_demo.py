@@ -14,6 +14,7 @@ import pytest
 from tinyprof.demo.figures import Produced, rows_add_up
 from tinyprof.demo.plan import BOARDS, UnknownDemoBoard, agent_toml, parse_boards
 from tinyprof.demo.processes import DemoFailed, Part, clean_environment, tail
+from tinyprof.demo.running import missing_packages
 from tinyprof_protocol.jobs import LedgerRow
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 
@@ -147,6 +148,15 @@ def test_nothing_of_the_user_reaches_the_parts(monkeypatch) -> None:
     for name in ("TINYPROF_BROKER", "TINYPROF_STATE_DIR", "LOG_LEVEL"):
         monkeypatch.setenv(name, "strange")
     assert not {"TINYPROF_BROKER", "TINYPROF_STATE_DIR", "LOG_LEVEL"} & set(clean_environment())
+
+
+def test_packages_that_are_missing_are_named_and_textual_only_for_the_dashboard() -> None:
+    def nothing(_name: str) -> None:
+        return None
+
+    assert missing_packages(dashboard=False, find=nothing) == ["iotcore", "numpy"]
+    assert missing_packages(dashboard=True, find=nothing) == ["iotcore", "numpy", "textual"]
+    assert missing_packages(dashboard=True) == []
 
 
 def test_boards_by_name_each_once() -> None:

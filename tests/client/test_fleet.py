@@ -161,6 +161,19 @@ def test_a_run_is_followed_to_its_final_reply(collector, address) -> None:
     assert (job.node, job.board, job.prompts, job.max_tokens) == (NODE, "host", ["One day"], 8)
 
 
+def test_an_interrupt_cancels_the_job(collector, address) -> None:
+    fake = collector(profile_answer(("started", False)))
+
+    def interrupt(_reply: ProfileReply) -> None:
+        raise KeyboardInterrupt
+
+    with Fleet(address) as fleet, pytest.raises(KeyboardInterrupt):
+        fleet.profile("host", on_update=interrupt)
+    asked, cancelled = [request.job for kind, request in fake.requests if kind == "profile"]
+    assert (asked.cancel, cancelled.cancel) == (False, True)
+    assert cancelled.id == asked.id
+
+
 def test_a_run_that_nobody_answers_ends_with_its_time(collector, address) -> None:
     collector(profile_answer(("queued", False)))
     with Fleet(address) as fleet, pytest.raises(FleetError, match="had not ended after"):

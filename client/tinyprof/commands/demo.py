@@ -102,7 +102,7 @@ def _show(demo: "Demo") -> None:
 def _check_packages(with_dashboard: bool) -> None:
     from tinyprof.demo.running import missing_packages
 
-    missing = missing_packages(with_dashboard)
+    missing = missing_packages(dashboard=with_dashboard)
     if missing:
         raise CheckFailed(f"the demo needs {', '.join(missing)}: pip install 'tinyprof[all]'")
 

@@ -1,9 +1,9 @@
 """Starts the demo's parts, watches them, and ends them in order, so that nothing is lost on the way down."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -153,9 +153,7 @@ class Demo:
         return figures(self._watch.produced, ledger.rows, boards, ledger.ok)
 
 
-def missing_packages(dashboard: bool) -> list[str]:
-    """Packages that the demo needs and that are not installed."""
-    from importlib.util import find_spec
-
+def missing_packages(*, dashboard: bool, find: Callable[[str], object] = find_spec) -> list[str]:
+    """Packages that the demo needs and that `find` does not find."""
     wanted = ["iotcore", "numpy", *(["textual"] if dashboard else [])]
-    return [name for name in wanted if name not in sys.modules and find_spec(name) is None]
+    return [name for name in wanted if find(name) is None]
