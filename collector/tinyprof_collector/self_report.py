@@ -63,7 +63,6 @@ class SelfReport:
             **parts.control.counts,
             **parts.pipeline.counts,
             **parts.replies.counters(),
-            "inbox_deferred": sum(parts.inbox.deferred().values()),
             **link,
         }
 

@@ -224,7 +224,8 @@ class Collector:
         kept = self._state.check() or self._quarantine.check() or ""
         if holding is not None and not kept and not any(stores.values()):
             kept = holding.reason
-        view = PipelineView(stores, kept, self._pipeline.counters(), self._totals, self._missing, self._quarantined)
+        counters = {**self._pipeline.counters(), "inbox_deferred": sum(self._inbox.deferred().values())}
+        view = PipelineView(stores, kept, counters, self._totals, self._missing, self._quarantined)
         self._live.note_pipeline(view, self._clock.wall_ns())
 
     # ---- the control thread

@@ -32,6 +32,7 @@ from tinyprof_protocol.jobs import (
     StatusReply,
     StatusRequest,
 )
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 
 _SPEC = importlib.util.spec_from_file_location("collector_fake_agent", Path(__file__).with_name("fake_agent.py"))
@@ -245,6 +246,28 @@ def test_after_the_broker_lost_everything_all_is_published_anew(broker, collecto
         finally:
             late.stop()
         assert collector.report.counters()["mqtt_losses"] >= 1
+
+
+def test_a_part_of_the_fleet_is_served_and_the_rest_left_alone(broker, tmp_path):
+    own, other = "lab.pi", "lab.pi2"
+    assert partition_of(own) != partition_of(other)
+    partitions = [partition_of(own)]
+    running = started(Config(broker=broker.url, state_dir=str(tmp_path), partitions=partitions, status_interval_s=0.5))
+    client = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT)])
+    agents = [fake_agent.FakeAgent(broker.url, time.time_ns(), node) for node in (other, own)]
+    try:
+        for agent in agents:
+            agent.say_status()
+            agent.send_batch(fake_agent.result())
+        agents[1].next_sack(1)
+        status = ask(client, "status", StatusRequest(), StatusReply)
+        assert [view.status.node for view in status.agents] == [own]
+        assert status.collector.partitions == partitions
+        assert status.ledger["stored"] == 1
+    finally:
+        for each in (*agents, client):
+            each.stop()
+        assert running.stop()
 
 
 def test_a_dropped_connection_is_made_again_and_records_flow(collector, agent):
