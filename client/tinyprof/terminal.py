@@ -5,10 +5,13 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TextIO
 
 import click
+
+DRAW_EVERY_S = 0.1
 
 
 class CheckFailed(click.ClickException):
@@ -33,7 +36,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "__struct_fields__"):
@@ -64,17 +67,24 @@ def one_line(text: str) -> str:
 
 
 class ProgressLine:
-    """One line on stderr that is written over; silent where stderr is no terminal."""
+    """One line on stderr that is written over; silent where stderr is no terminal.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Drawn at most ten times a second: what is measured meanwhile must not wait for a terminal.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
+        self._clock = clock
+        self._drawn_s = float("-inf")
         self._shown = self._stream.isatty()
         self._drawn = False
 
     def show(self, text: str) -> None:
-        """Replaces the line."""
-        if not self._shown:
+        """Replaces the line, unless the last one is too new."""
+        now_s = self._clock()
+        if not self._shown or now_s - self._drawn_s < DRAW_EVERY_S:
             return
+        self._drawn_s = now_s
         width = shutil.get_terminal_size().columns - 1
         self._stream.write("\r\x1b[2K" + one_line(text)[: max(10, width)])
         self._stream.flush()

@@ -2,11 +2,15 @@
 
 import datetime as dt
 import shutil
+from typing import TYPE_CHECKING
 
 import click
 
 from tinyprof.options import broker_address, broker_option, json_option, to_seconds
 from tinyprof.terminal import emit_json, one_line, table
+
+if TYPE_CHECKING:
+    from tinyprof_protocol.jobs import Point
 
 
 @click.command("history")
@@ -34,8 +38,9 @@ def command(board: str, metric: str, since_s: float, limit: int, plot: bool, bro
     with Fleet(broker_address(broker)) as fleet:
         reply = fleet.history(board, metric, since_s, limit)
     if as_json:
-        points = [dict(zip(point.__struct_fields__, _fields(point), strict=True)) for point in reply.points]
-        emit_json({"board": board, "metric": metric, "unit": unit, "points": points, "truncated": reply.truncated})
+        emit_json(
+            {"board": board, "metric": metric, "unit": unit, "points": reply.points, "truncated": reply.truncated}
+        )
         return
     if not reply.points:
         click.echo(f"{board} has no {metric} within that time", err=True)
@@ -44,17 +49,13 @@ def command(board: str, metric: str, since_s: float, limit: int, plot: bool, bro
         click.echo(f"{metric}, {unit}")
         click.echo("\n".join(draw([(point.time_ns, point.value) for point in reply.points], width, 12)))
     else:
-        rows = [_row(*_fields(point)[:5]) for point in reply.points]
+        rows = [_row(point) for point in reply.points]
         click.echo(table(("time", f"{metric} {unit}", "low", "high", "verdict"), rows, right="lrrr"))
     if reply.truncated:
         click.echo(f"older values are left out; ask for more than {limit} with --limit", err=True)
 
 
-def _fields(point: object) -> tuple[int, float, float | None, float | None, str, bytes]:
-    return tuple(getattr(point, name) for name in point.__struct_fields__)  # type: ignore[attr-defined]
-
-
-def _row(time_ns: int, value: float, low: float | None, high: float | None, verdict: str) -> tuple[str, ...]:
-    when = dt.datetime.fromtimestamp(time_ns / 1e9).astimezone()
-    shown = ["-" if number is None else f"{number:.6g}" for number in (low, high)]
-    return (f"{when:%Y-%m-%d %H:%M:%S}", f"{value:.6g}", *shown, one_line(verdict) or "-")
+def _row(point: "Point") -> tuple[str, ...]:
+    when = dt.datetime.fromtimestamp(point.time_ns / 1e9).astimezone()
+    bounds = ["-" if number is None else f"{number:.6g}" for number in (point.low, point.high)]
+    return (f"{when:%Y-%m-%d %H:%M:%S}", f"{point.value:.6g}", *bounds, one_line(point.verdict) or "-")

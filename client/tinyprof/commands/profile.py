@@ -111,5 +111,6 @@ def _print(board: str, state: str, message: str, result: "Result | None", as_jso
 
 
 def _step(stage: str, repetition: int, repetitions: int, text: str) -> str:
-    count = f" {repetition}/{max(repetition, repetitions)}" if repetition else ""
-    return f"{stage}{count} {text[-60:]}"
+    count = f" {repetition}" if repetition else ""
+    least = f" of {repetitions}" if 0 < repetition <= repetitions else ""
+    return f"{stage}{count}{least} {text[-60:]}"
