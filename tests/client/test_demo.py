@@ -125,6 +125,20 @@ def read_or_end(terminal: int) -> bytes:
 
 
 @pytest.mark.timeout(120)
+def test_a_part_that_is_killed_ends_the_demo_with_one_line_that_names_it(tmp_path) -> None:
+    process = demo(tmp_path, "--for", "10m", "--boards", "host", "--json")
+    line_that_says(process, "1 boards")
+    for pid, line in processes_that_mention(str(tmp_path)).items():
+        if "agent run" in line:
+            os.kill(pid, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stdout == ""
+    assert "tinyprof: agent ended with exit code -9: " in stderr.splitlines()[-1]
+    assert wait_until_gone(str(tmp_path), 40) == {}
+
+
+@pytest.mark.timeout(120)
 def test_killed_it_leaves_nothing_behind(tmp_path) -> None:
     process = demo(tmp_path, "--for", "10m", "--boards", "host,soft-q4", "--state-dir", str(tmp_path / "state"))
     line_that_says(process, "2 boards")

@@ -100,6 +100,8 @@ class Demo:
 
     def check(self) -> None:
         """Raises DemoFailed if a part has ended by itself."""
+        if self.broker.process is not None and self.broker.process.poll() is not None:
+            raise DemoFailed("the broker ended by itself")
         for part in self._parts:
             part.check()
 
