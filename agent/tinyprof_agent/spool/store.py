@@ -38,7 +38,7 @@ from tinyprof_protocol.records import MAX_RECORD_BYTES, Body
 log = logging.getLogger(__name__)
 
 DEFAULT_CAP_BYTES: Final = 64 * 1024 * 1024
-_INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS: Final = "key, class, epoch, boot, boottime_ns, time_ns, estimated, crc, body"
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class Spool:
                 ))  # fmt: skip
                 size += len(body) + ROW_BYTES
         with transaction(self._file.connection):
-            self._file.connection.executemany(_INSERT, rows)
+            self._file.connection.executemany(INSERT, rows)
             self._file.connection.execute(
                 "UPDATE epochs SET next_seq = ?, last_ns = ? WHERE place = ?", (next_seq, last_ns, epoch.place)
             )
@@ -159,6 +159,7 @@ class Spool:
         for name, count in gone.by_class.items():
             self._file.count(f"evicted_{name}s", count)
         self._file.count("recorded", len(rows))
+        self._file.count("commits")
 
     # ---- wall time
 

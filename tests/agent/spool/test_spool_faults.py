@@ -64,7 +64,7 @@ def test_a_log_cut_at_or_within_any_frame_opens_and_reuses_nothing(tmp_path: Pat
     image = image_of(tmp_path, tmp_path / "image")
     spool.close()
     frame = struct.unpack(">I", (image / "s.db-wal").read_bytes()[8:12])[0] + 24
-    frames = (os.path.getsize(image / "s.db-wal") - 32) // frame
+    frames = ((image / "s.db-wal").stat().st_size - 32) // frame
     heads = []
     for count in range(frames):
         copy = image_of(image, tmp_path / f"cut-{count}")

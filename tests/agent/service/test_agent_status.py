@@ -1,0 +1,79 @@
+"""The agent's word on itself, and when it is said."""
+
+import threading
+from dataclasses import replace
+
+from tinyprof_agent.clock import Reading
+from tinyprof_agent.service import fewer_locks
+from tinyprof_agent.spool import SpoolStats
+from tinyprof_agent.status import Cadence, Facts, last_will, make_status, status_publication
+from tinyprof_protocol.codec import decode
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, EpochOwed
+
+FACTS = Facts(
+    node="lab.one", version="1", started_ns=5, interval_s=10.0, now=Reading(b"b" * 16, 7, 9),
+    owed=[EpochOwed(b"e" * 16, 1, 4)], spool=SpoolStats(4, 100, 1000), boards=[], jobs=[], offers=["quick"],
+    counters={"batches_acknowledged": 2},
+)  # fmt: skip
+
+
+def test_a_status_travels_retained_and_says_what_is_owed() -> None:
+    publication = status_publication(make_status(FACTS))
+    assert publication.retain
+    status = decode(publication.payload, AgentStatus)
+    assert (status.state, status.level, status.messages) == ("online", "info", [])
+    assert status.epochs == [EpochOwed(b"e" * 16, 1, 4)]
+    assert (status.time_ns, status.time, status.spool_records) == (9, "clock", 4)
+    assert status.counters == {"batches_acknowledged": 2}
+
+
+def test_the_last_will_says_offline_and_nothing_of_epochs() -> None:
+    will = last_will("lab.one")
+    assert will.retain
+    assert decode(will.payload, AgentStatus) == AgentStatus("lab.one", "offline")
+
+
+def test_what_is_wrong_is_said_worst_first() -> None:
+    spool = SpoolStats(1, 950, 1000, counters={"unspooled": 3, "set_aside": 1, "salvaged": 7})
+    board = BoardPresence("b1", "probe", "retrying", message="port is gone")
+    facts = replace(FACTS, spool=spool, boards=[board], now=Reading(b"b" * 16, 7, None))
+    status = make_status(facts)
+    assert status.level == "critical"
+    assert status.messages[0].startswith("3 records could not be spooled")
+    assert any("7 records were carried over" in line for line in status.messages)
+    assert any("95% full" in line for line in status.messages)
+    assert status.messages[-1] == "board b1: port is gone"
+    assert status.time == "estimated"
+
+
+def test_a_status_is_said_on_connecting_each_interval_and_on_a_change_at_most_once_a_second() -> None:
+    cadence, status = Cadence(10.0), make_status(FACTS)
+    changed = make_status(replace(FACTS, jobs=[b"j" * 16]))
+    assert cadence.due(status, 100.0)
+    cadence.said(status, 100.0)
+    assert not cadence.due(status, 105.0)
+    assert cadence.wait_s(105.0) == 5.0
+    assert cadence.due(status, 110.0)
+    assert not cadence.due(changed, 100.5)
+    assert cadence.wait_s(100.5) == 0.5
+    assert cadence.due(changed, 101.0)
+    cadence.said(changed, 101.0)
+    assert not cadence.due(changed, 102.5)
+    cadence.force()
+    assert cadence.due(changed, 102.5)
+
+
+def test_a_changed_counter_alone_is_no_reason_to_speak() -> None:
+    cadence = Cadence(10.0)
+    cadence.said(make_status(FACTS), 100.0)
+    assert not cadence.due(make_status(replace(FACTS, spool=SpoolStats(9, 900, 10_000))), 105.0)
+
+
+def test_boards_share_locks_so_that_only_so_many_measure_at_once() -> None:
+    shared = threading.Lock()
+    locks = {"a": shared, "b": shared, "c": threading.Lock(), "d": threading.Lock()}
+    assert fewer_locks(locks, 0) == locks
+    assert fewer_locks(locks, 3) == locks
+    two = fewer_locks(locks, 2)
+    assert len({id(lock) for lock in two.values()}) == 2
+    assert two["a"] is two["b"]
