@@ -122,11 +122,6 @@ class Pipeline:
         with self._lock:
             self._ledger.note_status(status)
 
-    def quarantine_message(self, message: Message, reason: str) -> None:
-        """Puts away a message that is no batch, such as a status under another's topic. Raises QuarantineFailed."""
-        with self._lock:
-            self._put_away([whole(message, reason)])
-
     # ---- what others ask
 
     def ledger(self, node: str | None = None, verify: bool = False) -> LedgerReply:

@@ -54,6 +54,15 @@ def test_all_together_are_bounded_in_number_and_bytes():
     assert inbox.deferred() == {"c.c": 1}
 
 
+def test_a_list_ends_at_a_weight():
+    inbox = Inbox(max_of_one_agent=100)
+    for number in range(40):
+        inbox.put(message("a.a", number, 256 * 1024))
+    lists = [len(inbox.take()) for _ in range(3)]
+    assert lists == [16, 16, 8]
+    assert inbox.take() == []
+
+
 def test_a_topic_without_a_node_goes_through_to_be_judged():
     inbox = Inbox()
     inbox.put(Message("nonsense", b"x", False, None, None))
