@@ -11,8 +11,9 @@ from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatu
 
 SECOND_NS = 1_000_000_000
 HEALTHS: Final[tuple[Health, ...]] = ("healthy", "warning", "critical", "stale", "offline")
-INTERVALS = 2.0
+INTERVALS = 3.0
 GRACE_S = 5.0
+LONGEST_S = 1e9
 FOREVER_NS = 2**63 - 1
 
 S = TypeVar("S", AgentStatus, CollectorStatus)
@@ -29,7 +30,7 @@ class Heard(Generic[S]):
 
 def limit_ns(interval_s: float) -> int:
     """How old a value may become when one is due every `interval_s` seconds."""
-    return round((interval_s * INTERVALS + GRACE_S) * SECOND_NS)
+    return round((min(max(interval_s, 0.0), LONGEST_S) * INTERVALS + GRACE_S) * SECOND_NS)
 
 
 def heard_at(said_ns: int, *, live: bool, now_ns: int) -> int:
@@ -42,9 +43,20 @@ def is_alive(status: AgentStatus | CollectorStatus, heard_ns: int, now_ns: int) 
     return status.state == "online" and now_ns - heard_ns <= limit_ns(status.interval_s)
 
 
-def value_time_ns(summary: BoardSummary) -> int:
-    """When a board's newest value was heard, by the collector's clock."""
-    return summary.last_seen_ns or summary.last_result_ns or summary.time_ns
+def value_time_ns(summary: BoardSummary) -> int | None:
+    """When a board's newest value was heard, by the collector's clock; None if nothing ever was."""
+    return summary.last_seen_ns or summary.last_result_ns
+
+
+def expiry_ns(summary: BoardSummary) -> int:
+    """Until when the collector's word on a board holds, by the collector's clock.
+
+    Each value that comes makes a new word, so one that is older than the board's interval means that none came, or
+    that the collector no longer says so. Boards on request only, and disabled ones, owe no values.
+    """
+    if summary.interval_s <= 0 or summary.state == "disabled":
+        return FOREVER_NS
+    return max(summary.time_ns, summary.last_seen_ns or 0) + limit_ns(summary.interval_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +80,11 @@ def judge(
         return Judgement("offline", said, FOREVER_NS)
     if agent is not None and agent.status.state == "offline":
         return Judgement("offline", ("its agent is offline", *said), FOREVER_NS)
-    old_ns = collector_now_ns - value_time_ns(summary)
     if not watched:
         return Judgement("stale", (f"no collector watches it (partition {partition_of(summary.node):02d})", *said),
                          FOREVER_NS)  # fmt: skip
-    if summary.interval_s > 0 and old_ns > limit_ns(summary.interval_s):
+    expires_ns = expiry_ns(summary)
+    if collector_now_ns > expires_ns:
         due = f"no word within its interval of {summary.interval_s:g}s"
         return Judgement("stale", (due, *said), FOREVER_NS)
     if agent is not None and not agent.alive:
@@ -80,5 +92,4 @@ def judge(
                          FOREVER_NS)  # fmt: skip
     if summary.health == "stale":
         return Judgement("stale", said, FOREVER_NS)
-    expires = value_time_ns(summary) + limit_ns(summary.interval_s) if summary.interval_s > 0 else FOREVER_NS
-    return Judgement(summary.health, said, expires)
+    return Judgement(summary.health, said, expires_ns)

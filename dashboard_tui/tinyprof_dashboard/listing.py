@@ -77,7 +77,7 @@ def _board(row: Row, moment: Moment) -> dict[str, Any]:
         "platform": said.platform, "stands_for": said.stands_for, "emulated": said.emulated,
         "model": said.model, "quantisation": said.quantisation, "engine": said.engine, "driver": said.driver,
         "verdict": said.verdict, "golden": said.golden,
-        "age_s": round(age_s(row, moment.snapshot, moment.now_ns), 3), "interval_s": said.interval_s,
+        "age_s": age_s(row, moment.snapshot, moment.now_ns), "interval_s": said.interval_s,
         "last_result_ns": said.last_result_ns, "last_seen_ns": said.last_seen_ns,
         "results": said.results, "valid": said.valid, "unstable": said.unstable, "invalid": said.invalid,
         "figures": {name: _figure(name, found) for name, found in said.figures.items()},

@@ -10,6 +10,7 @@ from tinyprof_protocol.metrics import METRICS
 NOTHING = "·"
 _BINARY = ("B", "K", "M", "G", "T")
 _STEP = 1024
+_TOO_LARGE = 1000 * 1024.0**4
 _UNITS = {"degC": "°C", "us": "µs", "ratio": "", "tokens/s": "tok/s"}
 
 
@@ -27,6 +28,8 @@ def age(seconds: float | None) -> str:
 def size(count: float) -> str:
     """Bytes in units of 1024: `812B`, `24.5K`, `3.1M`."""
     value = float(count)
+    if abs(value) >= _TOO_LARGE:
+        return f"{value:.1e}"
     for unit in _BINARY:
         if abs(value) < _STEP or unit == _BINARY[-1]:
             break
@@ -35,8 +38,10 @@ def size(count: float) -> str:
 
 
 def number(value: float) -> str:
-    """About four significant digits and never an exponent: `0.834`, `12.34`, `834.2`, `4245`, `1.20M`."""
+    """About four significant digits: `0.834`, `12.34`, `834.2`, `4245`, `1.20M`; an exponent only from 10^13 on."""
     magnitude = abs(value)
+    if magnitude >= 1e13:
+        return f"{value:.1e}"
     if magnitude >= 1e9:
         return f"{value / 1e9:.2f}G"
     if magnitude >= 1e6:

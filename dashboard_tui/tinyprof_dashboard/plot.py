@@ -8,6 +8,7 @@ _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 DOTS_ACROSS, DOTS_DOWN = 2, 4
 _LEAST_SPAN = 0.2
+_FARTHEST, _NEAREST = 1e150, 1e-150
 
 
 def spark(values: Sequence[float], width: int) -> str:
@@ -15,7 +16,7 @@ def spark(values: Sequence[float], width: int) -> str:
 
     Their range is at least a fifth of the greatest value, so that noise stays calm, at half height.
     """
-    shown = values[-width:] if width > 0 else []
+    shown = [_tame(value) for value in values[-width:]] if width > 0 else []
     if not shown:
         return " " * max(width, 0)
     low, high = min(shown), max(shown)
@@ -23,8 +24,8 @@ def spark(values: Sequence[float], width: int) -> str:
     if span == 0:
         return (_BLOCKS[0] * len(shown)).rjust(width)
     low = (low + high - span) / 2
-    scale = (len(_BLOCKS) - 1) / span
-    return "".join(_BLOCKS[round((value - low) * scale)] for value in shown).rjust(width)
+    axis = Axis(low, low + span)
+    return "".join(_BLOCKS[axis.at(value, len(_BLOCKS))] for value in shown).rjust(width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,21 @@ class Axis:
 
     def at(self, value: float, steps: int) -> int:
         """The step, 0 to `steps` - 1, that `value` falls on."""
-        place = (value - self.low) / (self.high - self.low) * (steps - 1)
+        span = self.high - self.low
+        place = (_tame(value) - self.low) / span * (steps - 1) if span > 0 else 0.0
         return min(steps - 1, max(0, round(place)))
 
 
 def axis_of(values: Sequence[float], *, margin: float = 0.05) -> Axis:
     """An axis that holds all `values`; one that do not differ lie in the middle."""
-    low, high = min(values), max(values)
+    low, high = _tame(min(values)), _tame(max(values))
     pad = (high - low) * margin or abs(high) * 0.1 or 1.0
     return Axis(low - pad, high + pad)
+
+
+def _tame(value: float) -> float:
+    """Far enough from the ends of what a float holds that differences and ratios stay finite, and zero where tiny."""
+    return max(-_FARTHEST, min(_FARTHEST, value)) if abs(value) > _NEAREST else 0.0
 
 
 def curve(points: Sequence[tuple[float, float]], across: Axis, up: Axis, width: int, height: int) -> list[str]:

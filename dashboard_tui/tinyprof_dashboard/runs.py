@@ -134,8 +134,8 @@ def run_lines(run: Run | None) -> Text:
     _pair(text, "timing", result.build.timing)
     _pair(text, "conditions", " ".join(_condition_words(result)) or "unknown")
     text.append("\n")
-    _pair(text, "engine", numerals.printable(f"{result.build.engine} {result.build.engine_build}".strip()))
-    _pair(text, "output", numerals.printable(" ".join(result.output.split())) or numerals.NOTHING)
+    _pair(text, "engine", f"{result.build.engine} {result.build.engine_build}".strip())
+    _pair(text, "output", " ".join(result.output.split()) or numerals.NOTHING)
     return text
 
 
@@ -144,7 +144,7 @@ def _clock_words(result: Result) -> Iterator[str]:
     if result.clock.drift_ratio is not None:
         yield f"drift {result.clock.drift_ratio:+.3%}"
     if result.clock.why:
-        yield f"({numerals.printable(result.clock.why)})"
+        yield f"({result.clock.why})"
 
 
 def _condition_words(result: Result) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _condition_words(result: Result) -> Iterator[str]:
 
 
 def _pair(text: Text, what: str, value: str) -> None:
-    text.append(f"{what} ", ink("faint")).append(f"{value}   ", ink("dim"))
+    text.append(f"{what} ", ink("faint")).append(f"{numerals.printable(value)}   ", ink("dim"))
 
 
 def facts(row: Row, moment: Moment) -> Text:
@@ -174,19 +174,21 @@ def facts(row: Row, moment: Moment) -> Text:
     text.append("\n")
     _pair(text, "platform", columns.platform_text(row) or numerals.NOTHING)
     if summary.emulated:
-        stands = f", stands for {summary.stands_for}" if summary.stands_for else ""
+        stands = f", stands for {numerals.printable(summary.stands_for)}" if summary.stands_for else ""
         text.append(f"emulated{stands}   ", ink("warning"))
     _pair(text, "driver", summary.driver or numerals.NOTHING)
     text.append("\n")
-    _pair(text, "model", numerals.printable(columns.model_text(row)) or numerals.NOTHING)
-    _pair(text, "engine", numerals.printable(summary.engine) or numerals.NOTHING)
+    _pair(text, "model", columns.model_text(row) or numerals.NOTHING)
+    _pair(text, "engine", summary.engine or numerals.NOTHING)
     text.append("\n")
     text.append(f"{summary.results} runs ", ink("text"))
     for verdict, count in (("valid", summary.valid), ("unstable", summary.unstable), ("invalid", summary.invalid)):
         role = palette.VERDICT_ROLES[verdict] if count else "faint"  # type: ignore[index]
         text.append(f" {palette.VERDICT_SYMBOLS[verdict]} {count} {verdict}", ink(role))  # type: ignore[index]
     every = f"every {summary.interval_s:g}s" if summary.interval_s > 0 else "on request"
-    text.append(f"   {every}, heard {numerals.age(age_s(row, moment.snapshot, moment.now_ns))} ago", ink("dim"))
+    heard_s = age_s(row, moment.snapshot, moment.now_ns)
+    heard = "never heard" if heard_s is None else f"heard {numerals.age(heard_s)} ago"
+    text.append(f"   {every}, {heard}", ink("dim"))
     return text
 
 

@@ -150,9 +150,10 @@ def collector_for(snapshot: Snapshot, node: str) -> str | None:
     return None
 
 
-def age_s(row: Row, snapshot: Snapshot, now_ns: int) -> float:
-    """Seconds since the board's newest value, by the collector's clock."""
-    return max(0.0, (now_ns - snapshot.skew_ns - rules.value_time_ns(row.summary)) / rules.SECOND_NS)
+def age_s(row: Row, snapshot: Snapshot, now_ns: int) -> float | None:
+    """Seconds since the board's newest value, by the collector's clock; None if there never was one."""
+    heard_ns = rules.value_time_ns(row.summary)
+    return None if heard_ns is None else max(0.0, (now_ns - snapshot.skew_ns - heard_ns) / rules.SECOND_NS)
 
 
 def _apply(before: Snapshot, draft: _Draft, event: Event) -> None:

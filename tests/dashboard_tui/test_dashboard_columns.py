@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,13 +7,17 @@ from rich.cells import cell_len
 
 from tinyprof_dashboard import example_fleet as example
 from tinyprof_dashboard import numerals
+from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.columns import BY_NAME, COLUMNS, GAP, Moment, lay_out, sort_rows
 from tinyprof_dashboard.events import BoardSeen
 from tinyprof_dashboard.example_fleet import NOW_NS
+from tinyprof_dashboard.listing import as_json, plain_table
 from tinyprof_dashboard.plot import Axis, axis_of, curve, spark
-from tinyprof_dashboard.runs import RUN_COLUMNS
+from tinyprof_dashboard.runs import RUN_COLUMNS, facts, last_figures
 from tinyprof_dashboard.selection import View, select, sort_beside, sort_by
 from tinyprof_dashboard.snapshot import Snapshot, reduce
+from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.records import Figure
 
 MOMENT = Moment(reduce(Snapshot(), example.troubled(), NOW_NS), NOW_NS)
 ROWS = list(MOMENT.snapshot.rows.values())
@@ -131,7 +137,7 @@ def test_clipped_text_has_exactly_its_width_and_no_control_characters(text: str,
     assert "\n" not in clipped
 
 
-@given(st.lists(st.floats(-1e6, 1e6), max_size=40), st.integers(0, 20))
+@given(st.lists(st.floats(-1e308, 1e308), max_size=40), st.integers(0, 20))
 def test_a_sparkline_has_its_width(values: list[float], width: int) -> None:
     assert len(spark(values, width)) == width
 
@@ -150,12 +156,51 @@ def test_a_curve_rises_from_the_lower_left_to_the_upper_right() -> None:
     assert lines[1][0] != " "
 
 
-@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50), st.integers(1, 30), st.integers(1, 12))
+@given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=50), st.integers(1, 30), st.integers(1, 12))
 def test_a_curve_fills_its_box(values: list[float], width: int, height: int) -> None:
     points = [(float(i), value) for i, value in enumerate(values)]
     lines = curve(points, Axis(0, len(values)), axis_of(values), width, height)
     assert [len(line) for line in lines] == [width] * height
     assert any(line.strip() for line in lines)
+
+
+extreme = st.one_of(st.floats(-1e308, 1e308), st.sampled_from([0.0, 1e308, -1e308, 5e-324]))
+times = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
+hostile = st.builds(
+    BoardSummary,
+    node=st.just("a.b"),
+    board=st.just("c"),
+    health=st.sampled_from(HEALTHS),
+    reasons=st.lists(st.text(max_size=20), max_size=3),
+    time_ns=st.integers(-(2**63), 2**63 - 1),
+    platform=st.text(max_size=20),
+    model=st.text(max_size=20),
+    emulated=st.booleans(),
+    interval_s=extreme,
+    last_result_ns=times,
+    last_seen_ns=times,
+    figures=st.dictionaries(
+        st.sampled_from(["ttft_ms", "decode_tps", "ram_peak_bytes", "x\n"]),
+        st.builds(Figure, extreme, extreme, extreme),
+    ),
+    readings=st.dictionaries(st.sampled_from(["temperature_c", "\x1b[2J"]), extreme),
+    spark=st.lists(extreme, max_size=9),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(hostile)
+def test_whatever_a_summary_says_it_is_drawn_in_its_place(summary: BoardSummary) -> None:
+    snapshot = reduce(Snapshot(), [BoardSeen(summary)], NOW_NS)
+    moment, row = Moment(snapshot, NOW_NS), snapshot.rows["a.b", "c"]
+    for column, width in lay_out(COLUMNS, 200):
+        drawn = numerals.clip(column.cell(row, moment).text, width)
+        assert cell_len(drawn) == width
+        assert "\x1b" not in drawn
+    words = facts(row, moment).plain + last_figures(row, "ttft_ms", 20).plain
+    assert "\x1b" not in words
+    assert "\x1b" not in plain_table(moment, "b")
+    json.dumps(as_json(moment, "b"), allow_nan=False)
 
 
 def test_run_columns_fit_80_cells_with_both_intervals() -> None:

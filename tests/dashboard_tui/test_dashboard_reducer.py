@@ -97,6 +97,29 @@ def test_a_board_on_request_only_never_turns_stale_by_itself() -> None:
     assert snapshot.rows[KEY].health == "healthy"
 
 
+def test_a_disabled_board_owes_no_values() -> None:
+    summary = msgspec.structs.replace(example.board(NODE, "host-1", age_s=86_400), state="disabled")
+    assert fleet(BoardSeen(summary)).rows[KEY].health == "healthy"
+
+
+def test_a_word_newer_than_the_last_value_is_believed_for_an_interval() -> None:
+    back = msgspec.structs.replace(example.board(NODE, "host-1", age_s=3600), time_ns=NOW_NS)
+    snapshot = fleet(BoardSeen(back))
+    assert snapshot.rows[KEY].health == "healthy"
+    assert age_s(snapshot.rows[KEY], snapshot, NOW_NS) == 3600
+    limit_s = limit_ns(10.0) / SECOND_NS
+    snapshot = later(snapshot, limit_s + 1, live_collector(limit_s + 1), live_agent(limit_s + 1))
+    assert snapshot.rows[KEY].health == "stale"
+
+
+def test_a_board_that_was_never_heard_has_no_age() -> None:
+    summary = msgspec.structs.replace(
+        example.board(NODE, "host-1", verdict=None), last_seen_ns=None, last_result_ns=None
+    )
+    snapshot = fleet(BoardSeen(summary))
+    assert age_s(snapshot.rows[KEY], snapshot, NOW_NS) is None
+
+
 def test_an_agents_last_will_takes_its_boards_offline_and_its_return_brings_them_back() -> None:
     snapshot = later(fleet(), 1, live_agent(1, online=False))
     assert snapshot.rows[KEY].health == "offline"
@@ -106,7 +129,7 @@ def test_an_agents_last_will_takes_its_boards_offline_and_its_return_brings_them
 
 def test_a_silent_agent_makes_its_boards_stale_although_they_are_on_request_only() -> None:
     snapshot = fleet(BoardSeen(example.board(NODE, "host-1", interval_s=0)))
-    snapshot = later(snapshot, 80, live_collector(80))
+    snapshot = later(snapshot, 100, live_collector(100))
     assert not snapshot.agents[NODE].alive
     assert snapshot.rows[KEY].health == "stale"
     assert any("silent" in banner.text for banner in banners(snapshot, "b", NOW_NS))

@@ -18,7 +18,7 @@ _LABEL_CELLS = 9
 class PlotPanel(Widget):
     """A curve with its axes, or a line that says why there is none."""
 
-    DEFAULT_CSS = "PlotPanel { height: 1fr; padding: 0 1; }"
+    DEFAULT_CSS = "PlotPanel { width: 1fr; height: 1fr; padding: 0 1; }"
 
     def __init__(self) -> None:
         super().__init__()
