@@ -39,7 +39,7 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
     yield make
     for site in sites:
-        for role in (site.agent, site.collector):
+        for role in site.roles:
             with contextlib.suppress(Exception):
                 role.kill()
 

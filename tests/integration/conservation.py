@@ -12,7 +12,7 @@ from roles import HERE, Role, until
 
 import tinyprof
 from tinyprof_protocol.codec import unpack
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply
+from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.records import Event, Record
 
 NODE = "lab.bench"
@@ -35,11 +35,13 @@ class Site:
         self.broker = broker
         self.obligations = folder / "obligations"
         self._lives = itertools.count(1)
+        self.roles: list[Role] = []
         self.collector_config = folder / "collector.toml"
         self.collector_config.write_text(
             f'broker = "{broker.url}"\nstate_dir = "{folder / "collector"}"\nstatus_interval_s = 1.0\n{collector_toml}'
         )
         self.collector = Role("collector", folder, ["-m", "tinyprof_collector", "--config", str(self.collector_config)])
+        self.roles.append(self.collector)
         self.agent = self.make_agent("agent", agent_toml)
 
     def make_agent(self, name: str, more_toml: str = "") -> Role:
@@ -51,7 +53,8 @@ class Site:
             + ("" if "[uplink]" in more_toml else "[uplink]\nstatus_every_s = 1.0\n")
         )
         program = [str(HERE / "producing_agent.py"), "--config", str(config), "--obligations", str(self.obligations)]
-        return Role(name, self.folder, program)
+        self.roles.append(Role(name, self.folder, program))
+        return self.roles[-1]
 
     def start_agent(self, *more: str, agent: Role | None = None) -> None:
         """The agent's next life."""
@@ -60,7 +63,9 @@ class Site:
     def settle(self, agent: Role | None = None) -> None:
         """The last life: a few records more and nothing by itself, until all is acknowledged."""
         agent = agent or self.agent
-        agent.start("--life", "last", "--count", "30", environment={"TINYPROF_HOST_SAMPLE_EVERY_S": "0"})
+        agent.start(
+            "--life", f"last{next(self._lives)}", "--count", "30", environment={"TINYPROF_HOST_SAMPLE_EVERY_S": "0"}
+        )
         agent.wait_for("produced all")
         until(f"the spool of {agent.name} is empty", lambda: self.spool_holds(agent.name) == 0)
         until("the ledger knows it", lambda: all(row.in_spool == 0 for row in self.ledger().rows), every_s=0.3)
@@ -103,11 +108,8 @@ class Site:
         """Records and evicted ranges in an agent's spool file; -1 while it cannot be read."""
         try:
             with closing(sqlite3.connect(f"file:{self.spool_file(agent)}?mode=ro", uri=True)) as spool:
-                return int(
-                    spool.execute("SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM evicted)").fetchone()[
-                        0
-                    ]
-                )
+                sql = "SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM evicted)"
+                return int(spool.execute(sql).fetchone()[0])
         except sqlite3.Error:
             return -1
 
@@ -130,34 +132,65 @@ class Site:
 
     # ---- the judge
 
-    def judge(self, *, evicted: bool = False, poison: int = 0) -> LedgerReply:
-        """Every obligation is stored once under its own epoch and seq (or declared evicted), and the ledger adds up."""
+    def judge(self, *, evicted: bool = False, file_lost: bool = False, poison: int = 0) -> LedgerReply:
+        """Every obligation is stored once under its own epoch and seq, and the ledger adds up and says so.
+
+        `evicted`: some may instead be declared evicted. `file_lost`: a spool's file was taken away or damaged, so that
+        some may be gone with it; then the ledger calls what it had heard of missing or evicted, never stored.
+        `poison`: so many seqs of other nodes are quarantined.
+        """
         owed = self.owed()
         assert owed, "a test that owes nothing proves nothing"
-        places: dict[str, list[tuple[str, int]]] = {}
-        for epoch, seq, record in self.stored():
-            if isinstance(record.body, Event) and record.body.name == "produced":
-                places.setdefault(record.body.message.rstrip("."), []).append((epoch, seq))
-        twice = {text: where for text, where in places.items() if len(where) > 1}
-        assert not twice, f"stored more than once: {twice}"
+        places = self._places()
         lost = [one for one in owed if one.text not in places]
-        moved = [one for one in owed if one.text in places and places[one.text] != [(one.epoch, one.seq)]]
+        moved = [one for one in owed if one.text in places and places[one.text] != (one.epoch, one.seq)]
         assert not moved, f"stored under another number: {moved[:5]}"
+        assert evicted or file_lost or not lost, f"{len(lost)} of {len(owed)} lost, the first {lost[0]}"
         ledger = self.ledger()
-        by_epoch = {row.epoch.hex(): row for row in ledger.rows}
         for row in ledger.rows:
             assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head, row
-            assert row.missing == 0, row
-            assert row.quarantined == (poison if row.node != NODE else 0), row
-        for epoch in {one.epoch for one in owed}:
-            highest = max(one.seq for one in owed if one.epoch == epoch)
-            assert by_epoch[epoch].head >= highest
-        if evicted:
-            lost_by_epoch = {e: sum(one.epoch == e for one in lost) for e in by_epoch}
-            assert all(lost_by_epoch[e] <= by_epoch[e].evicted for e in by_epoch), (lost_by_epoch, ledger)
-        else:
-            assert not lost, f"{len(lost)} of {len(owed)} lost, the first {lost[0]}"
-            assert sum(row.evicted for row in ledger.rows) == 0
-        assert ledger.ok, ledger.problems
+            assert file_lost or row.missing == 0, row
+            assert evicted or file_lost or row.evicted == 0, row
+            assert row.in_spool == 0, row
+            _check_lost(row, [one.seq for one in lost if one.epoch == row.epoch.hex()])
+        assert sum(row.quarantined for row in ledger.rows) == poison
         assert sum(row.stored for row in ledger.rows) == self.stored_count()
+        problems = [line for line in ledger.problems if not (file_lost and "missing" in line)]
+        assert not problems
+        assert ledger.ok or file_lost
+        self._check_heads(ledger, owed, file_lost=file_lost)
         return ledger
+
+    def judge_without_state(self) -> LedgerReply:
+        """Where the collector had lost its state: all is in the store, once, and the ledger counts it as stored or on
+        the agent's word.
+        """
+        places = self._places()
+        lost = [one for one in self.owed() if places.get(one.text) != (one.epoch, one.seq)]
+        assert not lost
+        ledger = self.ledger()
+        for row in ledger.rows:
+            assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head == row.stored + row.stored_on_word
+        assert ledger.ok, ledger.problems
+        return ledger
+
+    def _places(self) -> dict[str, tuple[str, int]]:
+        """Where each produced text is stored; fails where one is stored twice."""
+        places: dict[str, tuple[str, int]] = {}
+        for epoch, seq, record in self.stored():
+            if isinstance(record.body, Event) and record.body.name == "produced":
+                text = record.body.message.rstrip(".")
+                assert text not in places, f"{text} is stored at {places[text]} and at {(epoch, seq)}"
+                places[text] = (epoch, seq)
+        return places
+
+    def _check_heads(self, ledger: LedgerReply, owed: list[Owed], *, file_lost: bool) -> None:
+        heads = {row.epoch.hex(): row.head for row in ledger.rows}
+        for one in owed:
+            assert file_lost or heads.get(one.epoch, 0) >= one.seq, f"the ledger never heard of {one}"
+
+
+def _check_lost(row: LedgerRow, lost_seqs: list[int]) -> None:
+    """What is not in the store and was heard of is evicted or missing, never anything better."""
+    heard_of = sum(seq <= row.head for seq in lost_seqs)
+    assert heard_of <= row.evicted + row.missing, (row, heard_of)

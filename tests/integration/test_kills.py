@@ -68,6 +68,7 @@ def test_collector_killed_at_random_moments(any_broker, make_site, chance):
 def test_collector_killed_between_store_and_state(any_broker, make_site, chance):
     site = make_site(any_broker)
     dying = Role("dying", site.folder, [str(HERE / "dying_collector.py"), "--config", str(site.collector_config)])
+    site.roles.append(dying)
     site.start_agent()
     for _ in range(5):
         dying.start("--die-at", str(chance.randint(2, 12)))
