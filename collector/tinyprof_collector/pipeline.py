@@ -122,6 +122,11 @@ class Pipeline:
         with self._lock:
             self._ledger.note_status(status)
 
+    def quarantine_message(self, message: Message, reason: str) -> None:
+        """Puts away a message that is no batch, such as a status under another's topic. Raises QuarantineFailed."""
+        with self._lock:
+            self._put_away([whole(message, reason)])
+
     # ---- what others ask
 
     def ledger(self, node: str | None = None, verify: bool = False) -> LedgerReply:
@@ -330,15 +335,17 @@ class Pipeline:
         for evicted in batch.evicted:
             self._count("evicted", account.evict(evicted.first, evicted.last, evicted.cause))
         seqs: dict[str, list[int]] = {"stored": [], "expired": [], "quarantined": work.bad}
-        for arrival, answer in zip(arrivals, answers, strict=True):
-            if isinstance(answer, Refused):
-                seqs["quarantined"].append(arrival.seq)
-            elif answer == "expired":
-                seqs["expired"].append(arrival.seq)
-            else:
-                seqs["stored"].append(arrival.seq)
-                if self._on_stored is not None:
-                    self._news.append(arrival)
+        taken = arrivals
+        if answers.count("stored") < len(answers):
+            taken = [one for one, answer in zip(arrivals, answers, strict=True) if answer in ("stored", "held")]
+            for arrival, answer in zip(arrivals, answers, strict=True):
+                if isinstance(answer, Refused):
+                    seqs["quarantined"].append(arrival.seq)
+                elif answer == "expired":
+                    seqs["expired"].append(arrival.seq)
+        seqs["stored"] = [arrival.seq for arrival in taken]
+        if self._on_stored is not None:
+            self._news.extend(taken)
         entered = 0
         for outcome, which in seqs.items():
             for first, last in runs_of(sorted(which)):
