@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinyprof_agent.clock import host_clock
 from tinyprof_agent.spool import Spool, schema
-from tinyprof_agent.spool.store import INSERT
+from tinyprof_agent.spool.writing import INSERT, ROW
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.records import Body, Sample
 
@@ -57,7 +57,7 @@ def bare(folder: Path, rows: int, commits: int) -> float:
     started = time.perf_counter()
     for first in range(0, rows, size):
         with schema.transaction(connection):
-            connection.executemany(INSERT, made[first : first + size])
+            connection.executemany(INSERT + ROW, made[first : first + size])
     seconds = time.perf_counter() - started
     connection.close()
     return seconds

@@ -4,11 +4,10 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tinyprof_agent import clock as clocks
 from tinyprof_agent.clock import Clock, Reading
 from tinyprof_agent.spool import epochs as epoch_rows
 from tinyprof_agent.spool import eviction, stamping
@@ -25,11 +24,11 @@ from tinyprof_agent.spool.rows import (
     RecordTooLarge,
     SpoolError,
     SpoolStats,
-    checksum,
     key_of,
     kind_of,
 )
 from tinyprof_agent.spool.schema import transaction
+from tinyprof_agent.spool.writing import Append, insert, number
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.delivery import MAX_BATCH_BYTES, MAX_BATCH_EVICTED, MAX_BATCH_RECORDS
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, EpochOwed
@@ -38,19 +37,7 @@ from tinyprof_protocol.records import MAX_RECORD_BYTES, Body
 log = logging.getLogger(__name__)
 
 DEFAULT_CAP_BYTES: Final = 64 * 1024 * 1024
-INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_COLUMNS: Final = "key, class, epoch, boot, boottime_ns, time_ns, estimated, crc, body"
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Append:
-    """What one call of `record` wants, and what became of it."""
-
-    bodies: list[tuple[int, bytes]]
-    reading: Reading
-    job: JobRow | None = None
-    seqs: list[int] = field(default_factory=list)
 
 
 class Spool:
@@ -99,7 +86,7 @@ class Spool:
             if len(data) > MAX_RECORD_BYTES:
                 self._file.count("too_large")
                 raise RecordTooLarge(f"a record of {len(data)} bytes is over {MAX_RECORD_BYTES}")
-        request = _Append(encoded, self._file.clock.read(), job)
+        request = Append(encoded, self._file.clock.read(), job)
         self._committer.submit(request)
         if request.seqs:
             for listener in self._listeners:
@@ -110,7 +97,7 @@ class Spool:
         """`listener` is called, from the recording thread, whenever records have become durable."""
         self._listeners.append(listener)
 
-    def _append(self, requests: list[_Append]) -> None:
+    def _append(self, requests: list[Append]) -> None:
         with self._file.mutex:
             try:
                 self._file.guarded(lambda: self._commit(requests))
@@ -122,43 +109,27 @@ class Spool:
             else:
                 self._file.last_error = ""
 
-    def _commit(self, requests: list[_Append]) -> None:
+    def _commit(self, requests: list[Append]) -> None:
         newest = requests[-1].reading
         epoch = self._file.epoch_for(newest)
         self._stamp(newest)
-        next_seq, last_ns, size = epoch.next_seq, epoch.last_ns, 0
-        rows: list[tuple[object, ...]] = []
-        unstamped = epoch.unstamped_from
-        for request in requests:
-            request.seqs = list(range(next_seq, next_seq + len(request.bodies)))
-            next_seq += len(request.bodies)
-            reading = request.reading
-            for seq, (kind, body) in zip(request.seqs, request.bodies, strict=True):
-                time_ns = None
-                if reading.wall_ns is not None and unstamped is None:
-                    time_ns = last_ns = clocks.stamp(reading.wall_ns, last_ns, epoch.epoch)
-                elif unstamped is None:
-                    unstamped = seq
-                rows.append((
-                    key_of(epoch.place, seq), kind, epoch.epoch, reading.boot, reading.boottime_ns, time_ns,
-                    int(reading.source == "estimated"), checksum(epoch.epoch, seq, body), body,
-                ))  # fmt: skip
-                size += len(body) + ROW_BYTES
+        made = number(epoch, requests)
         with transaction(self._file.connection):
-            self._file.connection.executemany(INSERT, rows)
+            insert(self._file.connection, made.rows)
             self._file.connection.execute(
-                "UPDATE epochs SET next_seq = ?, last_ns = ? WHERE place = ?", (next_seq, last_ns, epoch.place)
+                "UPDATE epochs SET next_seq = ?, last_ns = ? WHERE place = ?",
+                (made.next_seq, made.last_ns, epoch.place),
             )
             for request in requests:
                 if request.job is not None:
                     self._put_job(request.job)
-            gone = eviction.make_room(self._file.connection, self._file.bytes + size - self.cap_bytes)
-        epoch.next_seq, epoch.last_ns, epoch.unstamped_from = next_seq, last_ns, unstamped
-        self._file.bytes += size - gone.bytes
-        self._file.records += len(rows) - gone.records
+            gone = eviction.make_room(self._file.connection, self._file.bytes + made.bytes - self.cap_bytes)
+        epoch.next_seq, epoch.last_ns, epoch.unstamped_from = made.next_seq, made.last_ns, made.unstamped_from
+        self._file.bytes += made.bytes - gone.bytes
+        self._file.records += len(made.rows) - gone.records
         for name, count in gone.by_class.items():
             self._file.count(f"evicted_{name}s", count)
-        self._file.count("recorded", len(rows))
+        self._file.count("recorded", len(made.rows))
         self._file.count("commits")
 
     # ---- wall time
