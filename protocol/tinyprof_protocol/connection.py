@@ -5,6 +5,7 @@ was under way when a connection ended is reported as lost, and its owner decides
 """
 
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -321,6 +322,7 @@ class Connection:
         # With a hook for writes, paho leaves all writing to the thread that runs loop(); otherwise publish() from
         # another thread would write to the socket itself, beside that thread.
         client.on_socket_register_write = _ignore
+        client.on_socket_open = _send_at_once
         return client
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
@@ -381,6 +383,11 @@ class Connection:
                 return
         self._outcomes.append(_outcome(token, code))
         self._wake.set()
+
+
+def _send_at_once(_client: paho.Client, _data: Any, opened: Any) -> None:
+    """Small packets must not wait for the acknowledgement of earlier ones: a stream of PUBACKs stands still else."""
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _outcome(token: int, code: ReasonCode) -> Published:
