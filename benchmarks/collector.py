@@ -310,6 +310,7 @@ def bare_subscriber(port: int, count: int) -> None:
     client.on_connect = on_connect
     client.on_message = on_message
     client.on_subscribe = lambda *_: print("ready", flush=True)
+    client.on_socket_open = lambda _c, _d, opened: opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.max_inflight_messages_set(1000)
     client.connect("127.0.0.1", port)
     client.loop_forever()

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tinyprof_collector.ledger import StoreCount
@@ -60,7 +60,7 @@ _ADD_BOARD = "INSERT OR IGNORE INTO boards (node, board) VALUES (?, ?)"
 _FIND_BOARD = "SELECT id FROM boards WHERE node = ? AND board = ?"
 _TO_BLAME = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, ValueError, TypeError, OverflowError)
 """What a record can be blamed for. Any other error is the file's, and holds everything."""
-_VERDICTS = ("valid", "unstable", "invalid")
+_TALLY_OF = {"valid": 1, "unstable": 2, "invalid": 3}
 
 RecordRow = tuple[int, int, int, int, int, int, str | None, bytes | None, bytes]
 FigureRow = tuple[int, int, float, float | None, float | None]
@@ -191,31 +191,30 @@ class SqliteStore:
         figures: list[FigureRow],
         tallies: dict[int, list[int]],
     ) -> None:
-        record = arrival.record
+        node, _, seq, data, record = arrival
         body = record.body
         record_id = self._next_id
         self._next_id += 1
-        board_id = self._board_id((arrival.node, body.board or ""))
+        board = (node, body.board or "")
+        board_id = self._boards.get(board) or self._board_id(board)
         kind, verdict, run_id = EVENT, None, None
-        metrics = self._metrics
         if isinstance(body, Result):
             kind, verdict, run_id = RESULT, body.verdict, body.run_id
-            tally = tallies.setdefault(board_id, [0, 0, 0, 0])
+            tally = tallies.get(board_id) or tallies.setdefault(board_id, [0, 0, 0, 0])
             tally[0] += 1
-            tally[1 + _VERDICTS.index(verdict)] += 1
-            for name, figure in body.figures.items():
-                metric_id = metrics.get(name) or self._new_metric(name)
-                if metric_id:
-                    figures.append((record_id, metric_id, figure.value, figure.low, figure.high))
+            tally[_TALLY_OF[verdict]] += 1
+            metrics = self._known_metrics(body.figures)
+            figures += [
+                (record_id, metrics[name], figure.value, figure.low, figure.high)
+                for name, figure in body.figures.items()
+                if name in metrics
+            ]
         elif isinstance(body, Sample):
             kind = SAMPLE
-            for name, value in body.readings.items():
-                metric_id = metrics.get(name) or self._new_metric(name)
-                if metric_id:
-                    figures.append((record_id, metric_id, value, None, None))
-        records.append(
-            (record_id, epoch_id, arrival.seq, board_id, kind, record.time_ns, verdict, run_id, arrival.data)
-        )
+            metrics = self._known_metrics(body.readings)
+            readings = body.readings.items()
+            figures += [(record_id, metrics[name], value, None, None) for name, value in readings if name in metrics]
+        records.append((record_id, epoch_id, seq, board_id, kind, record.time_ns, verdict, run_id, data))
 
     def _write_alone(self, arrival: Arrival) -> Answer:
         try:
@@ -274,13 +273,15 @@ class SqliteStore:
         self._connection.execute(add, key)
         return int(self._connection.execute(find, key).fetchone()[0])
 
-    def _new_metric(self, name: str) -> int | None:
-        if len(self._metrics) >= MAX_METRICS:
-            return None
-        self._connection.execute("INSERT OR IGNORE INTO metrics (name) VALUES (?)", (name,))
-        found = self._connection.execute("SELECT id FROM metrics WHERE name = ?", (name,)).fetchone()
-        self._metrics[name] = int(found[0])
-        return int(found[0])
+    def _known_metrics(self, names: Mapping[str, object]) -> dict[str, int]:
+        """Ids of metrics by name, those of `names` among them as far as there is room."""
+        if not names.keys() <= self._metrics.keys():
+            for name in names:
+                if name not in self._metrics and len(self._metrics) < MAX_METRICS:
+                    self._connection.execute("INSERT OR IGNORE INTO metrics (name) VALUES (?)", (name,))
+                    found = self._connection.execute("SELECT id FROM metrics WHERE name = ?", (name,)).fetchone()
+                    self._metrics[name] = int(found[0])
+        return self._metrics
 
     # ---- retention
 
