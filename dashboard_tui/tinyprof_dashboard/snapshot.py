@@ -31,7 +31,7 @@ from tinyprof_protocol.jobs import HistoryReply
 from tinyprof_protocol.names import PARTITIONS, partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
 
-MAX_BOARDS = 50_000
+MAX_BOARDS = 20_000
 MAX_AGENTS = 20_000
 MAX_COLLECTORS = 64
 SKEW_FROM_NS = 2 * rules.SECOND_NS

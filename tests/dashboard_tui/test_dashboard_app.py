@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import threading
 from pathlib import Path
 
@@ -21,16 +22,17 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """Wall time that stands still until it is moved; steady time does too, or runs on with each look at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, still: bool = False) -> None:
         self.seconds = 0.0
+        self.looks = itertools.repeat(0.0) if still else itertools.count(0.0, 1.0)
 
     def wall_ns(self) -> int:
         return NOW_NS + round(self.seconds * SECOND_NS)
 
     def steady_s(self) -> float:
-        return self.seconds
+        return next(self.looks)
 
 
 def dashboard(events: list[Event], clock: Clock | None = None) -> tuple[Dashboard, ExampleSource]:
@@ -39,13 +41,19 @@ def dashboard(events: list[Event], clock: Clock | None = None) -> tuple[Dashboar
     return Dashboard(source, wall_ns=clock.wall_ns, steady_s=clock.steady_s, tick_s=3600), source
 
 
+async def settle(pilot: "Pilot[None]") -> None:
+    """Until what was asked has been answered and shown: each step is a message of its own."""
+    for _ in range(4):
+        await pilot.pause()
+
+
 def footer_of(app: Dashboard) -> set[str]:
     return {binding.binding.description for binding in app.screen.active_bindings.values() if binding.binding.show
             and binding.enabled}  # fmt: skip
 
 
 def test_a_flood_of_events_from_another_thread_is_a_handful_of_repaints() -> None:
-    app, source = dashboard(example.two_sites())
+    app, source = dashboard(example.two_sites(), Clock(still=True))
 
     async def run() -> None:
         async with app.run_test() as pilot:
@@ -136,7 +144,7 @@ def test_the_board_screen_asks_its_collector_and_switches_metrics() -> None:
         async with app.run_test(size=(140, 40)) as pilot:
             await pilot.pause()
             await pilot.press("enter")
-            await pilot.pause(0.3)
+            await settle(pilot)
             screen = app.screen
             assert isinstance(screen, BoardScreen)
             assert [(collector, asked.board, asked.metric) for collector, asked in source.asked] == [
@@ -145,11 +153,11 @@ def test_the_board_screen_asks_its_collector_and_switches_metrics() -> None:
             assert len(screen.grid.rows) == 12
             assert screen.grid.rows[5].result.verdict == "invalid"
             await pilot.press("m")
-            await pilot.pause(0.3)
+            await settle(pilot)
             assert source.asked[-1][1].metric == "ttft_ms"
             assert "TTFT" in screen.query_one(PlotPanel).render().plain
             await pilot.press("M", "n")
-            await pilot.pause(0.3)
+            await settle(pilot)
             assert source.asked[-1][1].board == app.fleet.grid.rows[1].board
             await pilot.press("escape")
             await pilot.pause()
@@ -167,16 +175,16 @@ def test_a_new_run_of_the_open_board_asks_again_and_nothing_else_does() -> None:
         async with app.run_test(size=(140, 40)) as pilot:
             await pilot.pause()
             await pilot.press("enter")
-            await pilot.pause(0.3)
+            await settle(pilot)
             node, name = app.fleet.grid.rows[0].key
             asked = len(source.asked)
             clock.seconds += 5
             source.play(BoardSeen(example.board("oslo.rack1", "other", now_ns=clock.wall_ns())))
-            await pilot.pause(0.3)
+            await settle(pilot)
             assert len(source.asked) == asked
             clock.seconds += 5
             source.play(BoardSeen(example.board(node, name, now_ns=clock.wall_ns())))
-            await pilot.pause(0.3)
+            await settle(pilot)
             assert len(source.asked) == asked + 1
 
     asyncio.run(run())

@@ -188,7 +188,7 @@ hostile = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(hostile)
 def test_whatever_a_summary_says_it_is_drawn_in_its_place(summary: BoardSummary) -> None:
     snapshot = reduce(Snapshot(), [BoardSeen(summary)], NOW_NS)

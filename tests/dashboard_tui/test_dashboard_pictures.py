@@ -1,5 +1,6 @@
 """Pictures of the screens, compared with those that were looked at and committed. Clock and source are made up."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ Compare = Callable[..., bool]
 
 def app_of(events: list[Event]) -> Dashboard:
     source = ExampleSource(events, answer=example.history)
-    return Dashboard(source, wall_ns=lambda: NOW_NS, steady_s=lambda: 0.0, tick_s=3600)
+    return Dashboard(source, wall_ns=lambda: NOW_NS, steady_s=itertools.count(0.0, 1.0).__next__, tick_s=3600)
 
 
 async def settle(pilot: "Pilot[Any]") -> None:

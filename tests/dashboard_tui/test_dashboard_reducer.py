@@ -248,7 +248,7 @@ happenings = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(happenings, max_size=25), st.integers(0, 25))
 def test_batches_do_not_matter(events: list[Event], cut: int) -> None:
     whole = reduce(Snapshot(), events, NOW_NS)
@@ -260,7 +260,7 @@ def test_batches_do_not_matter(events: list[Event], cut: int) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(happenings, max_size=25), st.integers(0, 300))
 def test_counts_add_up_and_no_board_is_better_than_its_collector_says(events: list[Event], seconds: int) -> None:
     snapshot = later(reduce(Snapshot(), events, NOW_NS), seconds)
