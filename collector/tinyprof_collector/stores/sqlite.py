@@ -54,6 +54,8 @@ _TALLY = """UPDATE boards SET results = results + ?, valid = valid + ?, unstable
 _COUNT = """SELECT COALESCE(SUM(deleted), 0),
     COALESCE(SUM((SELECT COUNT(*) FROM records r WHERE r.epoch_id = e.id AND r.seq BETWEEN :first AND :last)), 0)
     FROM epochs e WHERE node = :node AND (:epoch IS NULL OR epoch = :epoch)"""
+_SEQS_BETWEEN = "SELECT seq FROM records WHERE epoch_id = ? AND seq BETWEEN ? AND ?"
+_HAS_SEQ = "SELECT 1 FROM records WHERE epoch_id = ? AND seq = ?"
 _ADD_EPOCH = "INSERT OR IGNORE INTO epochs (node, epoch) VALUES (?, ?)"
 _FIND_EPOCH = "SELECT id FROM epochs WHERE node = ? AND epoch = ?"
 _ADD_BOARD = "INSERT OR IGNORE INTO boards (node, board) VALUES (?, ?)"
@@ -159,16 +161,14 @@ class SqliteStore:
         answers: list[Answer] = []
         records: list[RecordRow] = []
         figures: list[FigureRow] = []
-        held: set[int] = set()
         tallies: dict[int, list[int]] = {}
+        there = self._held(arrivals)
         key: tuple[str, bytes] | None = None
-        epoch_id = 0
-        for at, arrival in enumerate(arrivals):
+        for arrival in arrivals:
             node, epoch, seq, _, record = arrival
             if (node, epoch) != key:
                 key = (node, epoch)
-                epoch_id = self._epoch_id(key)
-                held = self._held(epoch_id, arrivals, at)
+                epoch_id, held = there[key]
             if seq in held:
                 answers.append("held")
             elif record.time_ns < oldest_ns:
@@ -223,20 +223,22 @@ class SqliteStore:
             self._roll_back()
             return Refused(f"the store {self.name} refuses it: {line_of(why)}")
 
-    def _held(self, epoch_id: int, arrivals: Sequence[Arrival], start: int) -> set[int]:
-        """Which seqs of the run of one epoch that begins at `start` are there already."""
-        node, epoch = arrivals[start][:2]
-        seqs = []
-        for i in range(start, len(arrivals)):
-            if arrivals[i].epoch != epoch or arrivals[i].node != node:
-                break
-            seqs.append(arrivals[i].seq)
-        first, last = min(seqs), max(seqs)
-        if last - first < 4 * len(seqs):
-            sql = "SELECT seq FROM records WHERE epoch_id = ? AND seq BETWEEN ? AND ?"
-            return {seq for (seq,) in self._connection.execute(sql, (epoch_id, first, last))}
-        sql = "SELECT 1 FROM records WHERE epoch_id = ? AND seq = ?"
-        return {seq for seq in seqs if self._connection.execute(sql, (epoch_id, seq)).fetchone()}
+    def _held(self, arrivals: Sequence[Arrival]) -> dict[tuple[str, bytes], tuple[int, set[int]]]:
+        """The id of each epoch, and which of the seqs that come now are there already: one question an epoch."""
+        coming: dict[tuple[str, bytes], list[int]] = {}
+        for node, epoch, seq, _, _ in arrivals:
+            coming.setdefault((node, epoch), []).append(seq)
+        found = {}
+        for key, seqs in coming.items():
+            epoch_id = self._epoch_id(key)
+            first, last = min(seqs), max(seqs)
+            if last - first < 4 * len(seqs):
+                rows = self._connection.execute(_SEQS_BETWEEN, (epoch_id, first, last))
+                found[key] = epoch_id, {seq for (seq,) in rows}
+            else:
+                known = {seq for seq in seqs if self._connection.execute(_HAS_SEQ, (epoch_id, seq)).fetchone()}
+                found[key] = epoch_id, known
+        return found
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
