@@ -40,9 +40,7 @@ def read(items: list[Entry | Evicted], newest: bool, max_records: int) -> Piece:
 
 
 def seqs_of(items: list[Entry | Evicted]) -> RangeSet:
-    return RangeSet(
-        (item.seq, item.seq) if isinstance(item, Entry) else (item.first, item.last) for item in items
-    )
+    return RangeSet((item.seq, item.seq) if isinstance(item, Entry) else (item.first, item.last) for item in items)
 
 
 @settings(max_examples=150, deadline=None)

@@ -162,7 +162,9 @@ def bodies(rng: random.Random, number: int) -> list[Body]:
 
 
 STEPS = st.lists(
-    st.sampled_from(["record", "many", "turn", "turn", "turn", "cut", "connect", "restart", "step", "packet", "refuse"]),
+    st.sampled_from(
+        ["record", "many", "turn", "turn", "turn", "cut", "connect", "restart", "step", "packet", "refuse"]
+    ),
     max_size=60,
 )
 

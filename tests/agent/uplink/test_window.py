@@ -81,6 +81,11 @@ def test_delays_double_to_a_minute_and_any_sack_brings_them_back() -> None:
     assert all(low <= wait <= low * 1.25 for wait, low in zip(waits, expected, strict=True))
     made.settled(NEW, [(1, 1)], now_s)
     assert made.flights[first.number].due_s <= now_s + 2.5
+    again_s = made.flights[first.number].due_s
+    want = made.next(again_s)
+    assert want is not None
+    launch(made, want, again_s)
+    assert made.flights[first.number].due_s <= again_s + 5.0
     assert second.number not in made.flights
 
 
