@@ -56,10 +56,10 @@ def test_all_together_are_bounded_in_number_and_bytes():
 
 def test_a_list_ends_at_a_weight():
     inbox = Inbox(max_of_one_agent=100)
-    for number in range(40):
-        inbox.put(message("a.a", number, 256 * 1024))
+    for number in range(10):
+        inbox.put(message("a.a", number, 64 * 1024))
     lists = [len(inbox.take()) for _ in range(3)]
-    assert lists == [16, 16, 8]
+    assert lists == [4, 4, 2]
     assert inbox.take() == []
 
 
