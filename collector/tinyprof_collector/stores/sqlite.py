@@ -277,13 +277,13 @@ class SqliteStore:
 
     def _known_metrics(self, names: Mapping[str, object]) -> dict[str, int]:
         """Ids of metrics by name, those of `names` among them as far as there is room."""
-        if not names.keys() <= self._metrics.keys():
-            for name in names:
-                if name not in self._metrics and len(self._metrics) < MAX_METRICS:
-                    self._connection.execute("INSERT OR IGNORE INTO metrics (name) VALUES (?)", (name,))
-                    found = self._connection.execute("SELECT id FROM metrics WHERE name = ?", (name,)).fetchone()
-                    self._metrics[name] = int(found[0])
-        return self._metrics
+        known = self._metrics
+        for name in names:
+            if name not in known and len(known) < MAX_METRICS:
+                self._connection.execute("INSERT OR IGNORE INTO metrics (name) VALUES (?)", (name,))
+                found = self._connection.execute("SELECT id FROM metrics WHERE name = ?", (name,)).fetchone()
+                known[name] = int(found[0])
+        return known
 
     # ---- retention
 
