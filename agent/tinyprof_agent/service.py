@@ -37,6 +37,7 @@ QUIET_S: Final = 2.0
 """A stop waits no longer for a collector that takes nothing for so long; the spool keeps what is left."""
 MAX_JOBS_WAITING: Final = 256
 FORGET_EVERY_S: Final = 3600.0
+CLASH: Final = "another client seems to use this agent's name: connections were lost as soon as they stood; rename one"
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)-7s %(threadName)s: %(message)s"
 
 
@@ -274,6 +275,7 @@ class AgentService:
                 jobs=self._book.held(),
                 offers=sorted(self._suites)[:64],
                 counters=self._all_counters(),
+                link_error=CLASH if self._connection.state.clash else "",
             )
         )
 

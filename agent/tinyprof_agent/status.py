@@ -72,6 +72,10 @@ def assess(facts: Facts) -> tuple[list[str], Literal["info", "warning", "critica
         critical.append(facts.spool.last_error)
     if counters.get("unspooled"):
         critical.append(f"{counters['unspooled']} records could not be spooled: make room on the disk")
+    if facts.link_error:
+        critical.append(facts.link_error)
+    if counters.get("link_subscriptions_refused"):
+        critical.append("the broker refuses this agent's subscriptions: see its access list")
     if facts.now.wall_ns is None:
         warning.append("no clock can be trusted yet: records wait for a synchronised clock or a collector's time")
     if counters.get("set_aside"):

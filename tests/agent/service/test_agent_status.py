@@ -46,6 +46,15 @@ def test_what_is_wrong_is_said_worst_first() -> None:
     assert status.time == "estimated"
 
 
+def test_a_name_that_two_agents_use_is_critical() -> None:
+    status = make_status(replace(FACTS, link_error="another client uses this name"))
+    assert (status.level, status.messages) == ("critical", ["another client uses this name"])
+
+
+def test_a_subscription_that_the_broker_refuses_is_critical() -> None:
+    assert make_status(replace(FACTS, counters={"link_subscriptions_refused": 1})).level == "critical"
+
+
 def test_a_status_is_said_on_connecting_each_interval_and_on_a_change_at_most_once_a_second() -> None:
     cadence, status = Cadence(10.0), make_status(FACTS)
     changed = make_status(replace(FACTS, jobs=[b"j" * 16]))
