@@ -293,10 +293,10 @@ def reply_of(
 
 
 def _verified(row: LedgerRow, counts: dict[str, StoreCount], problems: list[str]) -> LedgerRow:
-    """A store must hold what is counted as stored. It may also hold what the ledger takes on the agent's word, and what
-    was written but not accounted before a crash, which the agent still owes and sends again. It may have deleted, as too
-    old, what came again after that and is counted as expired. Where there are several stores, one may hold what another
-    refused or had no room in its retention for. With nothing of all that, the two counts must be equal.
+    """A store must hold what is counted as stored. It may also hold what the ledger takes on the agent's word, and
+    what was written but not accounted before a crash, which the agent still owes and sends again. It may have deleted,
+    as too old, what came again after that and is counted as expired. Where there are several stores, one may hold what
+    another refused or had no room in its retention for. With nothing of all that, the two counts must be equal.
     """
     beyond = row.quarantined + row.discarded + row.expired if len(counts) > 1 else 0
     lowest: int | None = None
