@@ -170,7 +170,7 @@ class Site:
         assert not lost
         ledger = self.ledger()
         for row in ledger.rows:
-            assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head == row.stored + row.stored_on_word
+            assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head == row.stored + row.stored_on_word, row
         assert ledger.ok, ledger.problems
         return ledger
 

@@ -3,9 +3,10 @@
 import logging
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tinyprof_agent import clock as clocks
 from tinyprof_agent.clock import Clock, Reading
@@ -14,9 +15,12 @@ from tinyprof_agent.spool import salvage, schema
 from tinyprof_agent.spool.lock import SpoolLock
 from tinyprof_agent.spool.rows import Epoch
 from tinyprof_agent.spool.schema import transaction
+from tinyprof_protocol.presence import EpochOwed
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+MAX_SETTLED_LISTED: Final = 16
 
 
 class SpoolFile:
@@ -29,6 +33,8 @@ class SpoolFile:
         self.epochs: dict[bytes, Epoch] = {}
         """Oldest first."""
         self.current: Epoch | None = None
+        self.settled: deque[EpochOwed] = deque(maxlen=MAX_SETTLED_LISTED)
+        """Epochs of which nothing is owed any more, as of this start, oldest first."""
         self.records = 0
         self.bytes = 0
         self.counters: dict[str, int] = {}
@@ -68,7 +74,13 @@ class SpoolFile:
             for epoch in settled:
                 self.connection.execute("DELETE FROM epochs WHERE place = ?", (epoch.place,))
         for epoch in settled:
-            del self.epochs[epoch.epoch]
+            self.forget(epoch)
+
+    def forget(self, epoch: Epoch) -> None:
+        """An epoch owes nothing any more. A collector that lost its state must still hear that this is so."""
+        del self.epochs[epoch.epoch]
+        if epoch.head:
+            self.settled.append(EpochOwed(epoch.epoch, epoch.head + 1, epoch.head))
 
     def _open_or_set_aside(self) -> sqlite3.Connection:
         """The spool, ready; a file that is broken is set aside first, and whatever was set aside is carried over."""

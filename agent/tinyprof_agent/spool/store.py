@@ -165,10 +165,17 @@ class Spool:
             ]
 
     def owed(self) -> list[EpochOwed]:
-        """For the status: the newest epoch and the 63 oldest still owed, oldest first."""
+        """For the status: the newest epoch and the 63 oldest still owed, oldest first.
+
+        Before them, where there is room, come epochs that were settled since the start, with a base above their head:
+        a collector that lost its state learns that nothing of them is owed.
+        """
         views = self.views()
         listed = views if len(views) <= MAX_EPOCHS_LISTED else [*views[: MAX_EPOCHS_LISTED - 1], views[-1]]
-        return [EpochOwed(view.epoch, view.base, view.head) for view in listed]
+        with self._file.mutex:
+            room = max(0, MAX_EPOCHS_LISTED - 1 - len(listed))
+            settled = list(self._file.settled)[-room:] if room else []
+        return settled + [EpochOwed(view.epoch, view.base, view.head) for view in listed]
 
     def take(
         self,
@@ -251,7 +258,7 @@ class Spool:
         if epoch.unstamped_from is not None and epoch.unstamped_from < base:
             epoch.unstamped_from = base if base <= epoch.head else None
         if over:
-            del self._file.epochs[name]
+            self._file.forget(epoch)
         self._file.records -= done.records
         self._file.bytes -= done.bytes
         self._file.count("acknowledged", done.records)

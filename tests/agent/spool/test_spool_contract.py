@@ -260,3 +260,18 @@ def test_the_status_lists_the_newest_and_the_63_oldest_of_many_epochs(tmp_path: 
     assert [epoch.epoch[0] for epoch in owed] == [*range(63), ord("z")]
     assert len(spool.views()) == 71
     spool.close()
+
+
+def test_a_settled_epoch_stays_listed_with_its_base_above_its_head(tmp_path: Path) -> None:
+    """A collector that has lost its state would else take what it acknowledged before for missing."""
+    names = iter([b"a" * 16, b"b" * 16, b"c" * 16])
+    for last in (False, False, True):
+        spool = Spool.open(tmp_path / "s.db", SetClock(), urandom=lambda _: next(names))
+        if not last:
+            spool.record([sample(), sample()])
+            spool.acknowledge(b"b" * 16, 0, [(2, 2)])
+            spool.close()
+    spool.acknowledge(b"a" * 16, 2)
+    spool.acknowledge(b"b" * 16, 1)
+    assert spool.owed() == [EpochOwed(b"a" * 16, 3, 2), EpochOwed(b"b" * 16, 3, 2), EpochOwed(b"c" * 16, 1, 0)]
+    spool.close()
