@@ -170,7 +170,8 @@ class Site:
         assert not lost
         ledger = self.ledger()
         for row in ledger.rows:
-            assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head == row.stored + row.stored_on_word, row
+            in_classes = sum(getattr(row, name) for name in LEDGER_CLASSES)
+            assert in_classes == row.head == row.stored + row.stored_on_word, row
         assert ledger.ok, ledger.problems
         return ledger
 

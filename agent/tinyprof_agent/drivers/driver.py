@@ -26,7 +26,7 @@ class BoardError(Exception):
         self.code = code
 
 
-class Cancelled(Exception):  # noqa: N818
+class Cancelled(Exception):
     """The run was cancelled between tokens."""
 
 
