@@ -29,8 +29,8 @@ def board() -> Iterator[HostDriver]:
 
 def wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline, "the child is still there"
+    while Path(f"/proc/{pid}/stat").exists():
+        assert time.monotonic() < deadline, "the child is still there, alive or as a zombie"
         time.sleep(0.02)
 
 

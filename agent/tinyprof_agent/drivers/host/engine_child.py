@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO, Final
@@ -54,6 +55,8 @@ class EngineChild:
         except OSError as why:
             raise BoardError("gone", f"the engine's process did not start: {why}") from why
         self._input, self._output, self._errors = _pipes(self._process)
+        # It may end by itself while nobody asks for it; then it must not stay behind as a zombie.
+        threading.Thread(target=self._process.wait, name="engine-reaper", daemon=True).start()
         for pipe in (self._input, self._output, self._errors):
             os.set_blocking(pipe.fileno(), False)
         self._readable = select.poll()
