@@ -1,0 +1,186 @@
+"""The oracle of the delivery model: what is owed, where it really is, and what may be said of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from delivery_agent import NODE, Held, Machine
+from delivery_collector import Collector, Key
+
+from tinyprof_protocol.codec import decode, unpack
+from tinyprof_protocol.connection import Publication
+from tinyprof_protocol.delivery import Batch, Sack
+from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
+from tinyprof_protocol.records import Record
+from tinyprof_protocol.topics import agent_topic
+
+
+class Oracle:
+    """Every record that a spool returned for is an obligation. Nothing here asks the accounting, which is on trial."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self.obligations: dict[Key, bytes] = {}
+        self.stored: dict[Key, bytes] = {}
+        self.quarantined: set[Key] = set()
+        self.ever_evicted: set[Key] = set()
+        self.announced: set[Key] = set()
+        """What batches that reached the pipeline said was evicted."""
+        self.may_be_missing: set[Key] = set()
+        """What only a file knew that an older copy replaced, and was not acknowledged. Some may have arrived."""
+        self.acknowledged: set[Key] = set()
+        self.state_lost = self.rolled_back = self.copied = False
+
+    def owe(self, obligations: Iterable[tuple[Key, bytes]]) -> None:
+        for key, body in obligations:
+            assert key not in self.obligations, f"{name(key)} was used for a second record"
+            self.obligations[key] = body
+
+    def settled(self, key: Key) -> bool:
+        """Whether a record is where the collector may say that it is accounted."""
+        collector = self.collector
+        return (
+            key in self.stored
+            or key in self.quarantined
+            or key in collector.store.expired
+            or key in collector.quarantine.fallen
+        )
+
+    # ---- looking at every place
+
+    def look_at_collector(self) -> None:
+        """The store holds each record once, whole, under its own name, and lets none go; nothing else is in there."""
+        there: dict[Key, bytes] = {}
+        for (node, epoch, seq), data in self.collector.stored():
+            key = (epoch, seq)
+            assert node == NODE
+            assert key not in there, f"{name(key)} is in the store twice"
+            there[key] = data
+            if self.stored.get(key) != data:
+                assert key not in self.stored, f"{name(key)} changed in the store"
+                self._is_its_own(key, data)
+                unpack(data, Record)
+        assert self.stored.keys() <= there.keys(), "the store lost a record"
+        self.stored = there
+        self.quarantined = self.collector.quarantined()
+        assert not self.collector.quarantine.whole, "a whole message was put away"
+        for key, data in self.collector.quarantine.given.items():
+            self._is_its_own(key, data)
+        self.collector.quarantine.given.clear()
+
+    def _is_its_own(self, key: Key, data: bytes) -> None:
+        assert key in self.obligations, f"{name(key)} was never made"
+        assert data.endswith(self.obligations[key]), f"{name(key)} holds the body of another"
+
+    def look_at_agent(self, machine: Machine) -> None:
+        """What the running agent let go of since the last look is accounted, or was evicted and told so."""
+        now = machine.read_disk()
+        self.ever_evicted |= now.evicted
+        assert not now.records.keys() & now.evicted, "a seq is held and evicted"
+        for key, body in now.records.items():
+            assert self.obligations.get(key) == body, f"{name(key)} in the spool is not what was made"
+        for key in machine.held.records.keys() - now.records.keys():
+            # A file of before an eviction may hold again what is counted as evicted by now.
+            told = key in self.announced and (self.rolled_back or self.copied)
+            assert self.settled(key) or key in now.evicted or told, f"the agent deleted {name(key)}, which nobody has"
+        for key in machine.held.evicted - now.evicted:
+            assert self.settled(key) or key in self.announced, f"{name(key)} was evicted and nobody was told"
+        machine.held = now
+
+    def nothing_is_lost(self, machines: Sequence[Machine]) -> None:
+        """Each obligation is in a spool, or settled, or evicted (owed as such, or told), or may be missing."""
+        held = [machine.held for machine in machines]
+        for key in self._in_no_spool(held) - self.stored.keys() - self.may_be_missing:
+            assert self.settled(key) or key in self.announced, f"{name(key)} is lost"
+
+    def file_went_back(self, machines: Sequence[Machine]) -> None:
+        """An older copy took the place of a spool's file."""
+        self.rolled_back = True
+        self.may_be_missing |= self._in_no_spool([machine.held for machine in machines]) - self.acknowledged
+
+    def _in_no_spool(self, held: Iterable[Held]) -> set[Key]:
+        absent = set(self.obligations)
+        for spool in held:
+            absent -= spool.records.keys()
+            absent -= spool.evicted
+        return absent
+
+    # ---- what is said
+
+    def hear_batch(self, payload: bytes) -> None:
+        """A batch reaches the pipeline."""
+        batch = decode(payload, Batch)
+        for gone in batch.evicted:
+            self.announced.update((batch.epoch, seq) for seq in range(gone.first, gone.last + 1))
+
+    def judge_sacks(self, publications: Iterable[Publication]) -> None:
+        """An acknowledgement names only what was made and is settled, or was evicted and told so."""
+        for publication in publications:
+            assert publication.topic == agent_topic(NODE, "sack")
+            sack = decode(publication.payload, Sack)
+            assert sack.node == NODE
+            for first, last in [(1, sack.cum), *sack.ranges]:
+                for seq in range(first, last + 1):
+                    key = (sack.epoch, seq)
+                    assert self.settled(key) or key in self.announced, f"{name(key)} is acknowledged, nobody has it"
+                    self.acknowledged.add(key)
+
+    def judge_rows(self, rows: Iterable[LedgerRow]) -> None:
+        """At any moment: classes add up, and none claims more than is true."""
+        truth = self._possible()
+        for row in rows:
+            keys = truth.get(row.epoch, {})
+            said = {cls: getattr(row, cls) for cls in LEDGER_CLASSES}
+            assert sum(said.values()) == row.head, f"classes of {said} hold not {row.head}"
+            assert row.head <= max((seq for _, seq in keys), default=0), "the ledger heard of what was never made"
+            for cls in ("stored", "quarantined", "expired", "discarded", "evicted"):
+                most = sum(cls in classes for classes in keys.values())
+                assert said[cls] <= most, f"{said[cls]} counted as {cls}, of {most} at most"
+            assert self.state_lost or not row.stored_on_word
+            assert self.state_lost or self.rolled_back or self.copied or not row.missing
+
+    def judge_final_rows(self, rows: Sequence[LedgerRow]) -> None:
+        """When all is delivered: every seq is counted in the class that it is in, and only what may be missing is."""
+        truth = self._possible(final=True)
+        by_epoch = {row.epoch: row for row in rows}
+        for epoch, keys in truth.items():
+            surely_known = [seq for (_, seq), classes in keys.items() if "missing" not in classes]
+            row = by_epoch.get(epoch)
+            if row is None:
+                assert not surely_known, f"the ledger does not know epoch {epoch.hex()[-4:]}"
+                continue
+            assert row.head >= max(surely_known, default=0)
+            for cls in LEDGER_CLASSES:
+                surely = sum(classes == {cls} for classes in keys.values()) if cls != "missing" else 0
+                most = sum(cls in classes for classes in keys.values())
+                assert surely <= getattr(row, cls) <= most, f"{cls}: {surely} to {most}, counted {getattr(row, cls)}"
+        if not self.may_be_missing and not self.state_lost:
+            assert sum(row.stored for row in rows) == len(self.stored)
+
+    def _possible(self, *, final: bool = False) -> Mapping[bytes, Mapping[Key, set[str]]]:
+        """By epoch, the classes that each seq can truly be in."""
+        truth: dict[bytes, dict[Key, set[str]]] = {}
+        for key in self.obligations:
+            truth.setdefault(key[0], {})[key] = self._classes(key, final)
+        return truth
+
+    def _classes(self, key: Key, final: bool) -> set[str]:
+        # A collector that lost its state and hears only an old status of an epoch that is over cannot know better.
+        word = {"stored_on_word", "missing"} if self.state_lost else set()
+        word |= {"missing"} if key in self.may_be_missing else set()
+        if key in self.stored and key in self.quarantined:
+            assert not final, f"{name(key)} is in the store and in the quarantine"
+            return {"stored", "quarantined"}  # a replay is under way
+        if key in self.stored:
+            return {"stored"} | word
+        if key in self.quarantined:
+            return {"quarantined"} | word
+        classes = {
+            "expired": key in self.collector.store.expired,
+            "discarded": key in self.collector.quarantine.fallen,
+            "evicted": key in self.announced,
+        }
+        found = {cls for cls, holds in classes.items() if holds} | word
+        return found if final or found else {"in_spool"}
+
+
+def name(key: Key) -> str:
+    return f"seq {key[1]} of epoch {key[0].hex()[-4:]}"
