@@ -117,18 +117,23 @@ class LiveState:
             self._summaries.touch((status.node, board) for board in listed | set(agent.boards))
             return self._publications(self._jobs.status(status, now_ns))
 
-    def stored(self, arrivals: Iterable[Arrival], now_ns: int) -> list[Publication]:
-        """Takes records that the stores have; returns the answers that clients get for their jobs."""
+    def stored(self, new: Iterable[Arrival], held: Iterable[Arrival], now_ns: int) -> list[Publication]:
+        """Takes records that the stores have; returns the answers that clients get for their jobs.
+
+        What the stores held already was counted when it was new, or when the boards were restored: only jobs hear of
+        it, because those are not restored.
+        """
         actions: list[Action] = []
         with self._lock:
-            for node, group in groupby(arrivals, key=_node_of):
+            for arrival in held:
+                actions += self._jobs_heard(arrival, now_ns)
+            for node, group in groupby(new, key=_node_of):
                 skew_ns = self._skew_ns(node)
                 for arrival in group:
                     record = arrival.record
                     # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
                     self._summaries.stored(node, record, min(now_ns, record.time_ns - skew_ns))
-                    if not isinstance(record.body, Sample) and record.body.job_id is not None:
-                        actions += self._jobs.stored(node, record, now_ns)
+                    actions += self._jobs_heard(arrival, now_ns)
             return self._publications(actions)
 
     def ask(self, job: Job, to: ReplyTo, now_ns: int) -> list[Publication]:
@@ -250,6 +255,12 @@ class LiveState:
             else:
                 made.append(publication(action.to, action.reply))
         return made
+
+    def _jobs_heard(self, arrival: Arrival, now_ns: int) -> list[Action]:
+        body = arrival.record.body
+        if isinstance(body, Sample) or body.job_id is None:
+            return []
+        return self._jobs.stored(arrival.node, arrival.record, now_ns)
 
     def _skew_ns(self, node: str) -> int:
         agent = self._presence.agents.get(node)

@@ -67,10 +67,14 @@ class Pipeline:
         quarantine: Quarantine,
         clock: Callable[[], int] = time.time_ns,
         settings: PipelineSettings | None = None,
-        on_stored: Callable[[list[Arrival]], None] | None = None,
+        on_stored: Callable[[list[Arrival], list[Arrival]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Loads the accounts and brings them in line with the quarantine. Raises StateFailed and QuarantineFailed."""
+        """Loads the accounts and brings them in line with the quarantine. Raises StateFailed and QuarantineFailed.
+
+        `on_stored` is told which records are newly stored, and which came while the stores held them already: after a
+        kill between store and state, or a lost state. Each record is newly stored once.
+        """
         if not stores:
             raise ValueError("a pipeline needs at least one store")
         self._stores = list(stores)
@@ -86,7 +90,8 @@ class Pipeline:
         self._replay_interrupted = True
         self._waiting: list[Message] = []
         self._to_answer: dict[Key, list[tuple[int, int]]] = {}
-        self._news: list[Arrival] = []
+        self._new: list[Arrival] = []
+        self._held: list[Arrival] = []
         self._counts: dict[str, int] = {}
         self._deferred: dict[str, int] = {}
         self.holding: Holding | None = None
@@ -245,10 +250,7 @@ class Pipeline:
             if not self._ledger.release(arrival.node, arrival.epoch, arrival.seq, outcome):
                 account = self._ledger.open(arrival.node, arrival.epoch)
                 account.settle(arrival.seq, arrival.seq, "expired" if answer == "expired" else "stored")
-            if answer != "expired":
-                stored += 1
-                if self._on_stored is not None:
-                    self._news.append(arrival)
+            stored += answer != "expired"
         return stored
 
     # ---- the way through
@@ -326,7 +328,21 @@ class Pipeline:
         answers = self._stores[0].write(arrivals)
         for store in self._stores[1:]:
             answers = [_united(one, two) for one, two in zip(answers, store.write(arrivals), strict=True)]
+        self._note_news(arrivals, answers)
         return answers
+
+    def _note_news(self, arrivals: list[Arrival], answers: list[Answer]) -> None:
+        """At once: should a later step fail, the stores will hold what they have just taken."""
+        if self._on_stored is None:
+            return
+        if answers.count("stored") == len(answers):
+            self._new.extend(arrivals)
+            return
+        for arrival, answer in zip(arrivals, answers, strict=True):
+            if answer == "stored":
+                self._new.append(arrival)
+            elif answer == "held":
+                self._held.append(arrival)
 
     def _account(self, work: Work, arrivals: list[Arrival], answers: list[Answer]) -> None:
         batch = work.batch
@@ -344,8 +360,6 @@ class Pipeline:
                 elif answer == "expired":
                     seqs["expired"].append(arrival.seq)
         seqs["stored"] = [arrival.seq for arrival in taken]
-        if self._on_stored is not None:
-            self._news.extend(taken)
         entered = 0
         for outcome, which in seqs.items():
             for first, last in runs_of(sorted(which)):
@@ -377,10 +391,11 @@ class Pipeline:
             sacks.extend(Publication(topic, encode(sack), expiry_s=self._settings.sack_expiry_s) for sack in answers)
         self._to_answer = {}
         self._count("sacks", len(sacks))
-        news, self._news = self._news, []
-        if news and self._on_stored is not None:
+        new, held = self._new, self._held
+        self._new, self._held = [], []
+        if (new or held) and self._on_stored is not None:
             try:
-                self._on_stored(news)
+                self._on_stored(new, held)
             except Exception:
                 self._count("failures")
                 log.exception("a follower of what is stored failed")

@@ -206,8 +206,8 @@ class Collector:
 
     # ---- the pipeline's thread
 
-    def _on_stored(self, arrivals: list[Arrival]) -> None:
-        for publication in self._live.stored(arrivals, self._clock.wall_ns()):
+    def _on_stored(self, new: list[Arrival], held: list[Arrival]) -> None:
+        for publication in self._live.stored(new, held, self._clock.wall_ns()):
             self.connection.publish(publication)
 
     def _refresh(self) -> None:

@@ -151,6 +151,7 @@ class Bench:
     retention_days: float | None = 30.0
     max_items: int = 1000
     stored: list[Arrival] = field(default_factory=list)
+    held: list[Arrival] = field(default_factory=list)
     settings: PipelineSettings = field(default_factory=PipelineSettings)
 
     def __post_init__(self) -> None:
@@ -172,9 +173,13 @@ class Bench:
             self.quarantine,
             lambda: self.now_ns,
             self.settings,
-            self.stored.extend,
+            self.note,
             monotonic=lambda: self.now_s,
         )
+
+    def note(self, new: list[Arrival], held: list[Arrival]) -> None:
+        self.stored.extend(new)
+        self.held.extend(held)
 
     def stop(self) -> None:
         for part in (self.store, self.state, self.quarantine):

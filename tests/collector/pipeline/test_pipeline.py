@@ -3,6 +3,7 @@
 import sqlite3
 
 from tinyprof_collector.pipeline import PipelineSettings
+from tinyprof_collector.quarantine import QuarantineFailed
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 
@@ -156,6 +157,40 @@ def test_a_kill_between_store_and_state_counts_once(bench, make):
     assert (row(bench).stored, row(bench).quarantined, row(bench).verified) == (9, 1, 9)
     assert bench.pipeline.ledger(verify=True).ok
     assert bench.pipeline.counters()["held"] == 9
+    assert (bench.stored, [arrival.seq for arrival in bench.held]) == ([], [1, 2, 3, *range(5, 11)])
+
+
+def test_after_a_lost_state_what_the_store_held_is_told_apart_from_what_is_new(bench, make):
+    bench.pipeline.process([make.batch_message(range(1, 11))])
+    bench.stored.clear()
+    bench.restart(lose_state=True)
+    bench.pipeline.process([make.batch_message(range(6, 16))])
+    assert [arrival.seq for arrival in bench.held] == list(range(6, 11))
+    assert [arrival.seq for arrival in bench.stored] == list(range(11, 16))
+
+
+def test_what_was_stored_before_the_quarantine_failed_is_new_and_is_so_once(bench, make):
+    class Full:
+        full = True
+
+        def __getattr__(self, name):
+            return getattr(bench.quarantine, name)
+
+        def add(self, poisons, now_ns):
+            if self.full:
+                raise QuarantineFailed("no room on the disk")
+            return bench.quarantine.add(poisons, now_ns)
+
+    quarantine, now_s = Full(), [0.0]
+    pipeline = type(bench.pipeline)(
+        [bench.store], bench.state, quarantine, lambda: make.now_ns, None, bench.note, lambda: now_s[0]
+    )
+    assert pipeline.process([make.batch_message(range(1, 6), poison=[3])]) == []
+    assert make.stored_seqs(bench.folder) == [1, 2, 4, 5]
+    quarantine.full = False
+    now_s[0] = 5.0
+    assert [sack.cum for sack in make.sacks(pipeline.process())] == [5]
+    assert [arrival.seq for arrival in bench.stored] == [1, 2, 4, 5]
 
 
 def test_a_lost_state_takes_what_is_sent_again_as_stored_and_the_rest_on_the_agents_word(bench, make):

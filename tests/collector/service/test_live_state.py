@@ -1,0 +1,49 @@
+"""The fleet as it is now: what the collector counts, answers and says of itself."""
+
+from tinyprof_collector.config import Config
+from tinyprof_collector.jobs import ReplyTo
+from tinyprof_collector.live_state import LiveState
+from tinyprof_collector.stores.store import Arrival
+from tinyprof_protocol import topics
+from tinyprof_protocol.codec import decode, pack
+from tinyprof_protocol.jobs import BoardsRequest, Job, ProfileReply
+from tinyprof_protocol.presence import AgentStatus, BoardPresence
+from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
+
+S = 10**9
+NOW = 1_800_000_000 * S
+NODE = "lab.pi"
+JOB = Job(b"j" * 16, NODE, "b1", NOW + 100 * S)
+ASK = ReplyTo(topics.replies("ab" * 16), b"q1")
+BUILD = Build("host", "e", "1", "m", "0" * 64, "Q4_0", "f32", "float32", 256, "device")
+
+
+def live_state() -> LiveState:
+    live = LiveState(Config(), NOW, "1")
+    live.hear(AgentStatus(NODE, "online", boards=[BoardPresence("b1", "host", "idle")]), NOW, retained=False)
+    return live
+
+
+def arrival(seq: int, job_id: bytes | None = None) -> Arrival:
+    body = Result(
+        seq.to_bytes(16, "big"), "b1", BUILD, "quick", [], 1, "valid", [], "match", ClockReport("host"), {}, [],
+        Conditions(), 1.0, job_id=job_id,
+    )  # fmt: skip
+    record = Record(NOW, "clock", bytes(16), seq, body)
+    return Arrival(NODE, bytes(16), seq, pack(record), record)
+
+
+def test_a_record_that_the_store_held_is_not_counted_again():
+    live = live_state()
+    live.stored([arrival(1)], [], NOW)
+    live.stored([arrival(2)], [arrival(1)], NOW)
+    (board,) = live.boards_page(BoardsRequest(), NOW).boards
+    assert (board.results, board.valid) == (2, 2)
+
+
+def test_a_jobs_result_that_the_store_held_answers_all_the_same():
+    live = live_state()
+    live.ask(JOB, ASK, NOW)
+    (answer,) = live.stored([], [arrival(1, JOB.id)], NOW)
+    reply = decode(answer.payload, ProfileReply)
+    assert (answer.topic, reply.state, reply.final) == (ASK.topic, "finished", True)
