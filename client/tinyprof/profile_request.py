@@ -14,7 +14,7 @@ from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest, Progress
 from tinyprof_protocol.names import partition_of
 
 FIRST_WORD_WITHIN_S = 20.0
-"""A collector passes on what the agent says of the job; an agent that is there takes or refuses it at once."""
+"""A collector says at once that it has the job, or why not."""
 ASK_AGAIN_S = 5.0
 GRACE_S = 5.0
 """How much longer than the job's deadline its collector is waited for: it tells how the job ended."""
@@ -60,18 +60,19 @@ def _until_final(
                     channel.send(exchange, owner, "profile", ProfileRequest(job), ASK_AGAIN_S)
             reply = exchange.next_reply(ProfileReply, _POLL_S)
             if reply is None and seen is None and now > FIRST_WORD_WITHIN_S:
-                raise CollectorSilent(
-                    f"nobody has taken the job within {FIRST_WORD_WITHIN_S:g} s: is the agent {job.node} there? "
-                    "See 'tinyprof status'"
-                )
+                text = f"collector {owner} has not answered within {FIRST_WORD_WITHIN_S:g} s; see 'tinyprof status'"
+                raise CollectorSilent(text)
             if reply is None or reply.job_id != job.id:
                 continue
-            if on_update is not None and (seen is None or seen.state != reply.state):
+            if on_update is not None and (seen is None or (seen.state, seen.message) != (reply.state, reply.message)):
                 on_update(reply)
             seen = reply
             if reply.final:
                 return reply
-    raise FleetError(f"the run on {job.node}/{job.board} had not ended after {within_s:g} s; ask for it with more time")
+    last = f" ({seen.state}{f': {seen.message}' if seen.message else ''})" if seen is not None else ""
+    raise FleetError(
+        f"the run on {job.node}/{job.board} had not ended after {within_s:g} s{last}; ask for it with more time"
+    )
 
 
 def _cancel(channel: RequestChannel, job: Job) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from tinyprof_collector.presence import Liveness
 from tinyprof_protocol.job_states import ENDED, STATE_OF_EVENT, JobState
 from tinyprof_protocol.jobs import Failure, Job, ProfileReply
 from tinyprof_protocol.presence import AgentStatus
@@ -18,6 +19,12 @@ KEEP_S = 86_400
 RESULT_GRACE_S = 60
 """How long a job that finished waits for its result, which may come in a later batch."""
 MAX_ASKING = 8
+_WAITS: Final[dict[Liveness | None, str]] = {
+    "online": "",
+    "stale": "no word from its agent {node}; the job waits for it until its deadline",
+    "offline": "its agent {node} is offline; the job waits for it until its deadline",
+    None: "nothing was heard of its agent {node} yet; the job waits for it until its deadline",
+}
 _ORDER: Final[dict[JobState, int]] = {"queued": 0, "accepted": 1, "started": 2}
 
 
@@ -80,11 +87,15 @@ class Jobs:
         entry = self._entries.get(job_id)
         return None if entry is None else entry.state
 
-    def request(self, job: Job, reply_to: ReplyTo, now_ns: int) -> list[Action]:
-        """A client asks for a job, again for one that it asked for before, or for a job's cancellation."""
+    def request(self, job: Job, reply_to: ReplyTo, now_ns: int, agent: Liveness | None = "online") -> list[Action]:
+        """A client asks for a job, again for one that it asked for before, or for a job's cancellation.
+
+        It is answered at once, as `queued` until the agent has said something; `agent` is how its agent is, None where
+        nothing was heard of it.
+        """
         entry = self._entries.get(job.id)
         if entry is None:
-            return self._new(job, reply_to, now_ns)
+            return self._new(job, reply_to, now_ns, agent)
         if (entry.job.node, entry.job.board) != (job.node, job.board):
             return [Answer(reply_to, Failure("job_exists", "a job of that id is for another board; ask with a new id"))]
         if entry.state in ENDED:
@@ -94,9 +105,9 @@ class Jobs:
         if job.cancel:
             entry.cancelling = True
             return self._send(entry, now_ns)
-        return [Answer(reply_to, _reply(entry))] if entry.accepted_told else []
+        return [Answer(reply_to, _reply(entry) if entry.accepted_told else _queued(job, agent))]
 
-    def _new(self, job: Job, reply_to: ReplyTo, now_ns: int) -> list[Action]:
+    def _new(self, job: Job, reply_to: ReplyTo, now_ns: int, agent: Liveness | None) -> list[Action]:
         if job.deadline_ns <= now_ns:
             late = ProfileReply(job.id, "expired", "its deadline has passed already", final=True)
             return [Answer(reply_to, late)]
@@ -106,7 +117,8 @@ class Jobs:
             return [Answer(reply_to, Failure("busy", text))]
         entry = self._entries[job.id] = _Entry(job, asking=[reply_to], cancelling=job.cancel)
         self._count("jobs_asked")
-        return self._send(entry, now_ns)
+        sent = self._send(entry, now_ns)
+        return sent if job.cancel else [Answer(reply_to, _queued(job, agent)), *sent]
 
     def stored(self, node: str, record: Record, now_ns: int) -> list[Action]:
         """Takes a stored record of an agent: a job's state, or its result."""
@@ -201,6 +213,10 @@ class Jobs:
 
 def _is_old(entry: _Entry, now_ns: int) -> bool:
     return entry.state in ENDED and now_ns > entry.job.deadline_ns + KEEP_S * 10**9
+
+
+def _queued(job: Job, agent: Liveness | None) -> ProfileReply:
+    return ProfileReply(job.id, "queued", _WAITS[agent].format(node=job.node))
 
 
 def _reply(entry: _Entry) -> ProfileReply:

@@ -141,7 +141,9 @@ class LiveState:
         with self._lock:
             if self._jobs.state_of(job.id) is None:
                 check_board(job.node, job.board, list(self._summaries.boards))
-            return self._publications(self._jobs.request(job, to, now_ns))
+            agent = self._presence.agents.get(job.node)
+            liveness = agent.liveness(now_ns, self._config.health.stale_intervals) if agent else None
+            return self._publications(self._jobs.request(job, to, now_ns, liveness))
 
     def knows_job(self, job_id: bytes) -> bool:
         """Whether a job was asked for since the start and is still kept."""

@@ -164,7 +164,7 @@ class BoardsReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="
 
 
 class ProfileRequest(Struct, frozen=True):
-    """Asks for one run; answered once the job is accepted or refused, and again when it ended (`final`)."""
+    """Asks for one run; answered at once (`queued`), when it is accepted or refused, and at its end (`final`)."""
 
     job: Job
 

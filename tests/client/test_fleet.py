@@ -180,6 +180,29 @@ def test_a_run_that_nobody_answers_ends_with_its_time(collector, address) -> Non
         fleet.profile("host", within_s=-4.5)
 
 
+def test_a_run_that_waits_for_its_agent_says_so_and_goes_on_waiting(collector, address) -> None:
+    said = iter(["its agent is offline", "its agent is offline", ""])
+
+    def answer(request: ProfileRequest):
+        waiting = [ProfileReply(request.job.id, "queued", text) for text in said]
+        return [*waiting, ProfileReply(request.job.id, "finished", final=True)]
+
+    collector(boards_answer(summary("host")) | {"profile": answer})
+    heard = []
+    with Fleet(address) as fleet:
+        fleet.profile("host", on_update=lambda r: heard.append((r.state, r.message)))
+    assert heard == [("queued", "its agent is offline"), ("queued", ""), ("finished", "")]
+
+
+def test_a_run_that_did_not_end_in_time_says_what_it_waited_for(collector, address) -> None:
+    def answer(request: ProfileRequest):
+        return [ProfileReply(request.job.id, "queued", "its agent is offline")]
+
+    collector(boards_answer(summary("host")) | {"profile": answer})
+    with Fleet(address) as fleet, pytest.raises(FleetError, match=r"\(queued: its agent is offline\)"):
+        fleet.profile("host", within_s=-3.0)
+
+
 def test_progress_of_this_board_is_heard_and_of_others_is_not(collector, address) -> None:
     sender = Connection(address, NODE, Hooks())
     sender.start()

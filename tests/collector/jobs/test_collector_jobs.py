@@ -41,8 +41,25 @@ def asked(job=JOB, max_jobs=10) -> Jobs:
     return jobs
 
 
-def test_a_new_job_is_sent_with_the_time_left():
-    assert Jobs(10).request(JOB, ASK, NOW) == [Send(JOB, 100)]
+def test_a_new_job_is_answered_at_once_and_sent_with_the_time_left():
+    assert Jobs(10).request(JOB, ASK, NOW) == [Answer(ASK, ProfileReply(ID, "queued")), Send(JOB, 100)]
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ("offline", "its agent lab.pi is offline; the job waits for it until its deadline"),
+        ("stale", "no word from its agent lab.pi; the job waits for it until its deadline"),
+        (None, "nothing was heard of its agent lab.pi yet; the job waits for it until its deadline"),
+    ],
+)
+def test_who_asks_is_told_that_the_agent_is_not_there_and_the_job_goes_on_waiting(agent, says):
+    jobs = Jobs(10)
+    waiting = ProfileReply(ID, "queued", says, final=False)
+    assert jobs.request(JOB, ASK, NOW, agent)[0] == Answer(ASK, waiting)
+    assert jobs.request(JOB, ASK, NOW, agent) == [Answer(ASK, waiting)]
+    assert jobs.request(JOB, ASK, NOW, "online") == [Answer(ASK, ProfileReply(ID, "queued"))]
+    assert jobs.status(online(), NOW) == [Send(JOB, 100)]
 
 
 def test_it_is_sent_again_on_each_status_that_does_not_list_it():
@@ -115,7 +132,7 @@ def test_the_deadline_ends_it():
 
 def test_a_repeated_request_is_the_same_job():
     jobs = asked()
-    assert jobs.request(JOB, AGAIN, NOW) == []
+    assert jobs.request(JOB, AGAIN, NOW) == [Answer(AGAIN, ProfileReply(ID, "queued"))]
     taken = jobs.stored(NODE, event("job_accepted"), NOW)
     assert [action.to for action in taken if isinstance(action, Answer)] == [ASK, AGAIN]
     third = ReplyTo("tinyprof/1/replies/" + "2" * 32, None)
@@ -173,7 +190,7 @@ def test_jobs_are_bounded_and_an_ended_one_makes_room():
     assert isinstance(answer.reply, Failure)
     assert answer.reply.code == "busy"
     jobs.stored(NODE, result(), NOW)
-    assert jobs.request(other, ASK, NOW) == [Send(other, 100)]
+    assert jobs.request(other, ASK, NOW)[-1] == Send(other, 100)
     assert jobs.state_of(ID) is None
     assert jobs.counts["jobs_over_bound"] == 1
 

@@ -184,6 +184,7 @@ def test_a_job_goes_to_its_agent_and_its_result_answers(agent, client, watcher):
         response_topic=topics.replies(CLIENT),
         correlation=b"p",
     )
+    assert client.next(ProfileReply) == ProfileReply(job.id, "queued")
     assert agent.next_job() == job
     agent.say_status()
     assert agent.next_job() == job

@@ -41,6 +41,14 @@ def test_a_record_that_the_store_held_is_not_counted_again():
     assert (board.results, board.valid) == (2, 2)
 
 
+def test_who_asks_for_a_board_whose_agent_is_offline_is_told_so_at_once():
+    live = live_state()
+    live.hear(AgentStatus(NODE, "offline"), NOW, retained=False)
+    queued = decode(live.ask(JOB, ASK, NOW)[0].payload, ProfileReply)
+    assert (queued.state, queued.final) == ("queued", False)
+    assert queued.message.startswith("its agent lab.pi is offline")
+
+
 def test_a_jobs_result_that_the_store_held_answers_all_the_same():
     live = live_state()
     live.ask(JOB, ASK, NOW)
