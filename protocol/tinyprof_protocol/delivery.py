@@ -17,7 +17,7 @@ EvictionCause = Literal["cap", "corrupt", "disk"]
 """Why the spool gave a record up: its byte cap, a page that could not be read, or no room on the disk."""
 
 
-class Evicted(Struct, frozen=True, array_like=True):
+class Evicted(Struct, frozen=True, array_like=True, gc=False):
     """An inclusive range of seqs that the spool gave up, and why."""
 
     first: Seq
@@ -25,7 +25,7 @@ class Evicted(Struct, frozen=True, array_like=True):
     cause: EvictionCause
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One record of a batch: its seq and its encoded `Record`, decoded and judged on its own."""
 
     seq: Seq
