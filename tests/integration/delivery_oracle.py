@@ -172,7 +172,8 @@ class Oracle:
         if key in self.stored:
             return {"stored"} | word
         if key in self.quarantined:
-            return {"quarantined"} | word
+            replayed = {"expired"} if key in self.collector.store.expired else set()
+            return {"quarantined"} | replayed | word
         classes = {
             "expired": key in self.collector.store.expired,
             "discarded": key in self.collector.quarantine.fallen,
