@@ -321,7 +321,8 @@ def fewer_locks(locks: dict[str, threading.Lock], at_most: int) -> dict[str, thr
 
 def run(config: AgentConfig) -> int:
     """Runs an agent until SIGTERM or SIGINT; returns the exit code: 0, or 1 with one line on stderr."""
-    logging.basicConfig(level=config.log_level, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.basicConfig(format=_LOG_FORMAT, stream=sys.stderr)
+    logging.getLogger().setLevel(config.log_level)
     try:
         service = AgentService(config)
     except (SpoolError, BadBoard, SuiteError, BadAddress) as why:

@@ -111,15 +111,13 @@ class _CurrentStderr(logging.Handler):
         click.echo(self.format(record), err=True)
 
 
-def set_up_logging(verbosity: int, default: str = "error") -> None:
-    """Logs to stderr from the level `default` on. LOG_LEVEL goes before it; -v and -vv go before both."""
+def set_up_logging(verbosity: int) -> None:
+    """Logs errors to stderr. LOG_LEVEL says from which level on; -v and -vv go before it. Raises WrongUse."""
     wanted = os.environ.get("LOG_LEVEL", "").strip().upper()
     level = logging.getLevelNamesMapping().get(wanted) if wanted else None
     if wanted and level is None:
         raise WrongUse(f"LOG_LEVEL {wanted!r} is no level: write DEBUG, INFO, WARNING or ERROR")
-    chosen = {0: level or logging.getLevelNamesMapping()[default.upper()], 1: logging.INFO}.get(
-        verbosity, logging.DEBUG
-    )
+    chosen = {0: level or logging.ERROR, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, _CurrentStderr)]:
         root.removeHandler(old)

@@ -1,7 +1,6 @@
 """`python -m tinyprof_collector [--config collector.toml]`."""
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BadConfig as why:
         print(why, file=sys.stderr)
         return 2
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         from tinyprof_collector.service import run
     except ModuleNotFoundError as why:

@@ -288,7 +288,12 @@ class Collector:
 
 
 def run(config: Config) -> int:
-    """Runs a collector until SIGTERM or SIGINT; 0 after a clean stop, 1 if it could not start or stop."""
+    """Runs a collector until SIGTERM or SIGINT, logging from `log_level` on.
+
+    Returns 0 after a clean stop, 1 if it could not start or stop.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(config.log_level.upper())
     told = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     collector = Collector(config)

@@ -1,6 +1,7 @@
 """The command: what it prints, and the one line that it gives where something is wrong."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -101,6 +102,36 @@ def test_a_wrong_log_level_is_wrong_use() -> None:
     result = call("boards", env={"LOG_LEVEL": "loud"})
     assert result.exit_code == 2
     assert "LOUD" in one_line(result)
+
+
+@pytest.fixture
+def root_level():
+    """What the log level is; put back at the end."""
+    root = logging.getLogger()
+    before = root.level
+    yield lambda: logging.getLevelName(root.level)
+    root.setLevel(before)
+
+
+@pytest.mark.parametrize("role", ["agent", "collector"])
+@pytest.mark.parametrize(
+    ("options", "environment", "level"),
+    [
+        ([], {}, "WARNING"),
+        ([], {"LOG_LEVEL": "error"}, "ERROR"),
+        ([], {"LOG_LEVEL": "error", "TINYPROF_LOG_LEVEL": "info"}, "INFO"),
+        (["-v"], {"TINYPROF_LOG_LEVEL": "error"}, "INFO"),
+        (["-vv"], {"LOG_LEVEL": "error"}, "DEBUG"),
+    ],
+)
+def test_a_service_logs_as_its_configuration_says(role, options, environment, level, tmp_path, root_level) -> None:
+    (tmp_path / "file").write_text("no directory")
+    path = tmp_path / "service.toml"
+    path.write_text({"agent": 'log_level = "WARNING"\n', "collector": 'log_level = "warning"\n'}[role])
+    state = str(tmp_path / "file" / "state")
+    result = call(*options, role, "run", "--config", str(path), "--state-dir", state, env=environment)
+    assert result.exit_code == 1
+    assert root_level() == level
 
 
 @pytest.mark.parametrize("role", ["agent", "collector"])

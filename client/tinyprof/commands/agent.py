@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tinyprof.terminal import WrongUse, set_up_logging
+from tinyprof.terminal import WrongUse
 
 
 @click.group("agent")
@@ -29,6 +29,8 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
     from tinyprof_agent.config import BadConfig, load_config
 
     environment = dict(os.environ)
+    if ctx.obj:
+        environment["TINYPROF_LOG_LEVEL"] = "info" if ctx.obj == 1 else "debug"
     if broker is not None:
         environment["TINYPROF_BROKER"] = broker
     if state_dir is not None:
@@ -37,7 +39,6 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
         config = load_config(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
-    set_up_logging(ctx.obj or 0, config.log_level)
     from tinyprof_agent.service import run
 
     return run(config) or 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tinyprof.terminal import CheckFailed, WrongUse, set_up_logging
+from tinyprof.terminal import CheckFailed, WrongUse
 
 
 @click.group("collector")
@@ -29,6 +29,8 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
     from tinyprof_collector.config import BadConfig, load
 
     environment = dict(os.environ)
+    if ctx.obj:
+        environment["TINYPROF_LOG_LEVEL"] = "info" if ctx.obj == 1 else "debug"
     if broker is not None:
         environment["TINYPROF_BROKER"] = broker
     if state_dir is not None:
@@ -37,7 +39,6 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
         config = load(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
-    set_up_logging(ctx.obj or 0, config.log_level)
     try:
         from tinyprof_collector.service import run
     except ModuleNotFoundError as why:
