@@ -22,7 +22,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tinyprof_protocol.broker_address import BrokerAddress
+from tinyprof_protocol.mqtt_messages import Message, Publication, Published, properties_of
 from tinyprof_protocol.reconnect import SHORT_LIFE_S, Reconnect
+
+__all__ = ["Connection", "Hooks", "LinkState", "Message", "Publication", "Published"]
 
 log = logging.getLogger(__name__)
 
@@ -32,40 +35,6 @@ MAX_QUEUED = 1000
 MAX_INFLIGHT = 64
 _POLL_S = 1.0
 _FIRST_FAILURE_CODE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A message to publish."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-    expiry_s: int | None = None
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message that came."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    response_topic: str | None
-    correlation: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a publication: acknowledged by the broker, refused with a reason, or lost with its connection."""
-
-    token: int
-    outcome: str
-    """`acknowledged`, `refused` or `lost`."""
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -171,7 +140,7 @@ class Connection:
             publication.payload,
             publication.qos,
             publication.retain,
-            properties=_properties_of(publication, PacketTypes.PUBLISH),
+            properties=properties_of(publication, PacketTypes.PUBLISH),
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._count("not_sent")
@@ -399,19 +368,6 @@ def _outcome(token: int, code: ReasonCode) -> Published:
 def _no_session() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0
-    return properties
-
-
-def _properties_of(publication: Publication, packet: int) -> Properties | None:
-    if publication.expiry_s is None and publication.response_topic is None and publication.correlation is None:
-        return None
-    properties = Properties(packet)  # type: ignore[no-untyped-call]
-    if publication.expiry_s is not None:
-        properties.MessageExpiryInterval = publication.expiry_s
-    if publication.response_topic is not None:
-        properties.ResponseTopic = publication.response_topic
-    if publication.correlation is not None:
-        properties.CorrelationData = publication.correlation
     return properties
 
 
