@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 
 from tinyprof_protocol.broker_address import DEFAULT_URL, BadAddress, BrokerAddress, parse_broker
 from tinyprof_protocol.names import NAME_RULE, PARTITIONS, Name
+from tinyprof_protocol.presence import SPARK_POINTS
 
 ENVIRONMENT_PREFIX = "TINYPROF_"
 PLAIN_VARIABLES: dict[str, tuple[str, ...]] = {"LOG_LEVEL": ("log_level",), "MAX_WORKERS": ("replies", "workers")}
@@ -62,8 +63,8 @@ class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True):
     skew_warning_ms: Annotated[float, Meta(gt=0, le=1e12)] = 2000.0
     spool_warning: Ratio = 0.8
     spool_critical: Ratio = 0.95
-    invalid_runs_critical: Positive = 3
-    """One invalid result is a warning; so many in a row are critical."""
+    invalid_runs_critical: Annotated[int, Meta(ge=1, le=SPARK_POINTS)] = 3
+    """One invalid result is a warning; so many in a row are critical. The newest 32 runs are looked at."""
 
 
 class EndpointsConfig(Struct, frozen=True, forbid_unknown_fields=True):

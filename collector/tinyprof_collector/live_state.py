@@ -314,7 +314,7 @@ class LiveState:
 
 
 def _history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
-    """A board as the store knows it. Of the runs before the newest only their decode_tps is known."""
+    """A board as the store knows it."""
     history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
     if latest.result is not None and isinstance(latest.result.body, Result):
         history.result, history.result_ns = latest.result.body, latest.result.time_ns
@@ -322,16 +322,5 @@ def _history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
         history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
     times = [time_ns for time_ns in (history.result_ns, history.sample_ns) if time_ns is not None]
     history.last_seen_ns = min(max(times), now_ns) if times else None
-    history.newest = _newest_of(history, latest.spark)
+    history.newest = list(latest.newest)
     return history
-
-
-def _newest_of(history: BoardHistory, spark: list[float]) -> list[tuple[int, str, float | None]]:
-    if history.result is None or history.result_ns is None:
-        return []
-    decode = history.result.figures.get("decode_tps")
-    older = spark[:-1] if decode is not None and spark else spark
-    runs: list[tuple[int, str, float | None]] = [
-        (history.result_ns - len(older) + number, "", value) for number, value in enumerate(older)
-    ]
-    return [*runs, (history.result_ns, history.result.verdict, decode.value if decode else None)]

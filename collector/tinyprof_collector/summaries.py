@@ -6,12 +6,14 @@ A summary is published when it changed, at most once a second for each board, an
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from msgspec.structs import replace
 
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.health import BoardFacts, board_health
 from tinyprof_collector.presence import Presence
+from tinyprof_collector.stores.store import RunSeen
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.presence import SPARK_POINTS, BoardSummary
 from tinyprof_protocol.records import Record, Result, Sample
@@ -26,6 +28,9 @@ BoardKey = tuple[str, str]
 """Node and board."""
 
 
+_time_of = attrgetter("time_ns")
+
+
 @dataclass(slots=True)
 class BoardHistory:
     """What the stored records of a board say, kept small: the newest result, the newest sample, counts."""
@@ -36,8 +41,8 @@ class BoardHistory:
     sample_ns: int | None = None
     last_seen_ns: int | None = None
     """The collector's time at which its last record was stored, or (after a restart) that record's own time."""
-    newest: list[tuple[int, str, float | None]] = field(default_factory=list)
-    """Time, verdict and decode_tps of the newest runs, oldest first."""
+    newest: list[RunSeen] = field(default_factory=list)
+    """The newest runs, oldest first."""
     verdicts: dict[str, int] = field(default_factory=dict)
 
     def add(self, record: Record, seen_ns: int) -> None:
@@ -55,19 +60,15 @@ class BoardHistory:
         if self.result_ns is None or time_ns >= self.result_ns:
             self.result, self.result_ns = result, time_ns
         decode = result.figures.get("decode_tps")
-        run = (time_ns, result.verdict, decode.value if decode else None)
-        if not self.newest or time_ns >= self.newest[-1][0]:
-            self.newest.append(run)
-        else:
-            insort(self.newest, run, key=lambda each: each[0])
+        insort(self.newest, RunSeen(time_ns, result.verdict, decode.value if decode else None), key=_time_of)
         if len(self.newest) > SPARK_POINTS:
             del self.newest[0]
 
     def invalid_streak(self) -> int:
         """How many of the newest runs in a row are invalid."""
         streak = 0
-        for _, verdict, _ in reversed(self.newest):
-            if verdict != "invalid":
+        for run in reversed(self.newest):
+            if run.verdict != "invalid":
                 break
             streak += 1
         return streak
@@ -175,7 +176,7 @@ class Summaries:
             last_result_ns=history.result_ns,
             last_seen_ns=history.last_seen_ns,
             readings={} if history.sample is None else history.sample.readings,
-            spark=[value for _, _, value in history.newest if value is not None],
+            spark=[run.decode_tps for run in history.newest if run.decode_tps is not None],
             results=min(sum(history.verdicts.values()), MAX_COUNT),
             valid=history.verdicts.get("valid", 0),
             unstable=history.verdicts.get("unstable", 0),

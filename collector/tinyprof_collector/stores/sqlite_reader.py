@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tinyprof_collector.sqlite_file import line_of
-from tinyprof_collector.stores.store import BoardLatest, StoreFailed
+from tinyprof_collector.stores.store import BoardLatest, RunSeen, StoreFailed
 from tinyprof_protocol.codec import BadMessage, unpack
 from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.presence import SPARK_POINTS
@@ -26,6 +26,11 @@ _POINTS_OF_KIND = """
 _HISTORY = f"""
     {_POINTS_OF_KIND.format(kind=RESULT)} UNION ALL {_POINTS_OF_KIND.format(kind=SAMPLE)}
     ORDER BY time_ns DESC LIMIT :limit
+"""
+_NEWEST_RUNS = """
+    SELECT r.time_ns, r.verdict, f.value FROM records r
+    LEFT JOIN figures f ON f.record_id = r.id AND f.metric_id = (SELECT id FROM metrics WHERE name = 'decode_tps')
+    WHERE r.board_id = ? AND r.kind = ? ORDER BY r.time_ns DESC LIMIT ?
 """
 _NEWEST = "SELECT data FROM records WHERE board_id = ? AND kind = ? ORDER BY time_ns DESC LIMIT ?"
 
@@ -69,7 +74,7 @@ class SqliteReader:
             latest = BoardLatest(name, board)
             latest.result = next(iter(self._newest(board_id, RESULT, 1)), None)
             latest.sample = next(iter(self._newest(board_id, SAMPLE, 1)), None)
-            latest.spark = [point.value for point in self.history(name, board, "decode_tps", limit=SPARK_POINTS)]
+            latest.newest = self._newest_runs(board_id)
             latest.results, latest.valid, latest.unstable, latest.invalid = tallies
             boards.append(latest)
         return boards
@@ -93,6 +98,11 @@ class SqliteReader:
             except BadMessage as why:
                 raise StoreFailed(f"store {self._path}: a record cannot be read: {why}") from why
         return records
+
+    def _newest_runs(self, board_id: int) -> list[RunSeen]:
+        bound = (board_id, RESULT, SPARK_POINTS)
+        rows = self._guarded(lambda: self._connection.execute(_NEWEST_RUNS, bound).fetchall())
+        return [RunSeen(*row) for row in reversed(rows)]
 
     def _one(self, sql: str, *bound: str) -> int | None:
         row = self._guarded(lambda: self._connection.execute(sql, bound).fetchone())

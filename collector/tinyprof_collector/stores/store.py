@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.jobs import Point
-from tinyprof_protocol.records import Record
+from tinyprof_protocol.records import Record, Verdict
 
 
 class Arrival(NamedTuple):
@@ -39,6 +39,14 @@ class StoreFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
+class RunSeen(NamedTuple):
+    """A run of a board, as small as it can be."""
+
+    time_ns: int
+    verdict: Verdict
+    decode_tps: float | None
+
+
 @dataclass(slots=True)
 class BoardLatest:
     """What a store knows of a board: its newest result and sample, and how its runs went."""
@@ -47,8 +55,8 @@ class BoardLatest:
     board: str
     result: Record | None = None
     sample: Record | None = None
-    spark: list[float] = field(default_factory=list)
-    """decode_tps of the newest runs, oldest first."""
+    newest: list[RunSeen] = field(default_factory=list)
+    """The newest 32 runs, oldest first."""
     results: int = 0
     valid: int = 0
     unstable: int = 0

@@ -229,6 +229,28 @@ def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
         client.stop()
 
 
+def test_a_run_of_invalid_results_goes_on_over_a_restart(broker, config):
+    first = started(config)
+    agent = fake_agent.FakeAgent(broker.url, time.time_ns())
+    watcher = fake_agent.Client(broker.url, "watcher", [topics.fleet()])
+    try:
+        agent.say_status()
+        agent.send_batch(*(fake_agent.result(verdict="invalid") for _ in range(3)))
+        watcher.next(BoardSummary, lambda found: found.health == "critical")
+        assert first.stop()
+        stopped_ns = time.time_ns()
+        second = started(config)
+        agent.say_status()
+        try:
+            shown = watcher.next(BoardSummary, lambda found: found.time_ns > stopped_ns and found.health != "stale")
+            assert (shown.health, shown.reasons[0].split(":")[0]) == ("critical", "the last 3 results are invalid")
+        finally:
+            assert second.stop()
+    finally:
+        agent.stop()
+        watcher.stop()
+
+
 def test_after_the_broker_lost_everything_all_is_published_anew(broker, collector, agent, watcher):
     agent.say_status()
     agent.send_batch(fake_agent.result())
