@@ -129,3 +129,14 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     )
     assert profiled.returncode == 0, profiled.stderr
     assert not list(outside.iterdir())
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = page[page.index("## 11. The rooms") : page.index("### The way of a result")]
+    for line in re.split(r"^- ", rooms, flags=re.MULTILINE)[1:]:
+        folder = re.match(r"\*\*([\w/]+?)/?\*\*", line)
+        assert folder is not None, line
+        for name in re.findall(r"`(\w+)[/`]", line):
+            found = [path for path in (ROOT / folder[1]).rglob(f"{name}*") if path.stem.startswith(name)]
+            assert found or name in ("Result", "Sample", "Event"), f"{folder[1]} has no {name}"
