@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 TICK_S = 1.0
 LOOK_AGAIN_S = 5.0
+ROOM_S = 0.005
 SETTLE_S = 1.0
 """After a connect the retained statuses come first; before them every agent would seem silent."""
 
@@ -94,6 +95,7 @@ class Control:
         self._summaries_from_s = 0.0
         self._told_health = ""
         self._stopping = threading.Event()
+        self._finish_by_s = 0.0
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self.counts = {
             "statuses": 0,
@@ -113,7 +115,8 @@ class Control:
         return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the thread after one last round."""
+        """Ends the thread after one last round; it publishes what summaries it can within `timeout_s`."""
+        self._finish_by_s = self._clock.monotonic_s() + timeout_s
         self._stopping.set()
         self._ingest.wake.set()
         self._thread.join(timeout_s)
@@ -132,6 +135,14 @@ class Control:
             self._ingest.wake.clear()
             self.round()
         self.round()
+        while self._has_more_to_tell():
+            self._ingest.wake.clear()
+            self._ingest.wake.wait(ROOM_S)  # the connection holds only so many at once
+            self.round()
+
+    def _has_more_to_tell(self) -> bool:
+        in_time = self._clock.monotonic_s() < self._finish_by_s
+        return in_time and self._connection.state.connected and self._live.summaries_waiting() > 0
 
     def round(self) -> None:
         """Does once all that is due; the thread does it again and again. A step that fails is logged and counted."""

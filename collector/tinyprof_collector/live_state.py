@@ -183,6 +183,11 @@ class LiveState:
         with self._lock:
             return self._summaries.due(self._presence, now_ns, now_s)
 
+    def summaries_waiting(self) -> int:
+        """How many boards may have a summary that is due."""
+        with self._lock:
+            return self._summaries.waiting()
+
     def unpublished(self, summaries: Iterable[BoardSummary]) -> None:
         """Summaries that could not be handed to the broker."""
         with self._lock:

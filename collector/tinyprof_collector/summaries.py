@@ -141,6 +141,10 @@ class Summaries:
         self._touched |= later
         return due
 
+    def waiting(self) -> int:
+        """How many boards are still to be looked at."""
+        return len(self._touched)
+
     def unpublished(self, summary: BoardSummary) -> None:
         """Tells that a summary could not be handed to the broker: it is due again."""
         key = (summary.node, summary.board)

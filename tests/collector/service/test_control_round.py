@@ -24,9 +24,11 @@ class FakeConnection:
         self.published: list[Publication] = []
         self.dropped: list[str] = []
         self.room = 10**9
+        self.no_room = lambda: None
 
     def publish(self, publication: Publication) -> int | None:
         if len(self.published) >= self.room:
+            self.no_room()
             return None
         self.published.append(publication)
         return 1
@@ -198,6 +200,40 @@ def test_a_step_that_fails_leaves_the_others_to_do_theirs():
     rig.later(1.0)
     assert len(rig.replies.taken) == 1
     assert rig.control.counts["control_errors"] == 1
+
+
+def agents_of(boards: int) -> list[AgentStatus]:
+    names = [f"b{number}" for number in range(200)]
+    presences = [BoardPresence(name, "host", "idle") for name in names]
+    return [AgentStatus(f"lab.pi{n}", "online", boards=presences) for n in range(boards // len(names))]
+
+
+def test_at_a_stop_every_changed_summary_is_published():
+    rig = Rig()
+    for status in agents_of(1200):
+        rig.live.hear(status, int(rig.now_s * S), retained=False)
+    rig.control.start()
+    rig.control.stop(30.0)
+    found = rig.connection.of("/fleet/", BoardSummary)
+    assert len({(each.node, each.board) for each in found}) == 1200
+
+
+def test_at_a_stop_summaries_that_find_no_room_are_not_waited_for_longer_than_told():
+    rig = Rig()
+    for status in agents_of(400):
+        rig.live.hear(status, int(rig.now_s * S), retained=False)
+    tries = []
+
+    def no_room() -> None:
+        tries.append(rig.now_s)
+        rig.now_s += 1.0
+
+    rig.connection.room = 0
+    rig.connection.no_room = no_room
+    rig.control.start()
+    rig.control.stop(5.0)
+    assert not rig.control.alive()
+    assert tries == [1000.0, 1001.0, 1002.0, 1003.0, 1004.0]
 
 
 def test_the_thread_ends_when_told():
