@@ -27,6 +27,8 @@ class Oracle:
         self.may_be_missing: set[Key] = set()
         """What only a file knew that an older copy replaced, and was not acknowledged. Some may have arrived."""
         self.acknowledged: set[Key] = set()
+        self.late: set[Key] = set()
+        """In the store after they were told evicted: should the work end there, they stay counted as evicted."""
         self.state_lost = self.rolled_back = self.copied = False
 
     def owe(self, obligations: Iterable[tuple[Key, bytes]]) -> None:
@@ -54,6 +56,8 @@ class Oracle:
             assert node == NODE
             assert key not in there, f"{name(key)} is in the store twice"
             there[key] = data
+            if key in self.announced and key not in self.stored:
+                self.late.add(key)
             if self.stored.get(key) != data:
                 assert key not in self.stored, f"{name(key)} changed in the store"
                 self._is_its_own(key, data)
@@ -152,7 +156,7 @@ class Oracle:
                 surely = sum(classes == {cls} for classes in keys.values()) if cls != "missing" else 0
                 most = sum(cls in classes for classes in keys.values())
                 assert surely <= getattr(row, cls) <= most, f"{cls}: {surely} to {most}, counted {getattr(row, cls)}"
-        if not self.may_be_missing and not self.state_lost:
+        if not self.may_be_missing and not self.state_lost and not self.late:
             assert sum(row.stored for row in rows) == len(self.stored)
 
     def _possible(self, *, final: bool = False) -> Mapping[bytes, Mapping[Key, set[str]]]:
@@ -170,7 +174,7 @@ class Oracle:
             assert not final, f"{name(key)} is in the store and in the quarantine"
             return {"stored", "quarantined"}  # a replay is under way
         if key in self.stored:
-            return {"stored"} | word
+            return {"stored"} | word | ({"evicted"} if key in self.late else set())
         if key in self.quarantined:
             replayed = {"expired"} if key in self.collector.store.expired else set()
             return {"quarantined"} | replayed | word

@@ -195,16 +195,18 @@ class World:
         """At the end the collector's own figures are the truth, and it says so itself."""
         reply = self.collector.pipeline.ledger(verify=True)
         self.oracle.judge_final_rows(reply.rows)
-        if not self.oracle.state_lost and not self.oracle.may_be_missing:
+        if not self.oracle.state_lost and not self.oracle.may_be_missing and not self.oracle.late:
             assert reply.ok, reply.problems
 
     def kill_collector_at(self, step: str) -> None:
-        """It dies after a step of the work on what waits: the store, the quarantine, or the state ("sack": unsent)."""
+        """It dies after a step of the work on what is under way: store, quarantine, or state ("sack": unsent)."""
         self.collector.heal()
         self.collector.quarantine.fails = step == "store"
         self.collector.state.fails = step == "quarantine"
         sent = len(self.sacks)
         if step:
+            self._send_all()
+            self.deliver(range(min(8, len(self.wire))), keep=False)
             self.collect()
         if step == "sack":
             del self.sacks[sent:]
@@ -241,15 +243,18 @@ class World:
 
     def good_round(self) -> None:
         """Everything works for a moment: what is sent arrives, is taken and is acknowledged."""
-        self.machine.connect()
-        self.machine.turn()
-        self.broker_takes(range(len(self.machine.outbox)), "acknowledged")
+        self._send_all()
         while self.wire:
             self.deliver(range(min(8, len(self.wire))), keep=False)
             self.collect()
         self.deliver_sacks(range(len(self.sacks)), keep=False)
         self.machine.turn()
         self.look_at_agent()
+
+    def _send_all(self) -> None:
+        self.machine.connect()
+        self.machine.turn()
+        self.broker_takes(range(len(self.machine.outbox)), "acknowledged")
 
     def drain(self) -> None:
         """The network becomes good; each machine in turn gets rid of all that it owes, in a bounded time."""
