@@ -13,7 +13,7 @@ repeated. That `accounted` holds as many seqs as the classes together is checked
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -230,6 +230,8 @@ def sacks_for(account: Account, answered: Iterable[tuple[int, int]]) -> list[Sac
     One is enough unless the batches themselves lie in more ranges than that.
     """
     cum = account.accounted.cum
+    if cum and len(account.accounted) == 1:
+        return [Sack(account.node, account.epoch, cum, [])]
     pairs = account.accounted.pairs()
     own: dict[tuple[int, int], None] = {}
     for first, last in answered:
@@ -245,8 +247,10 @@ def sacks_for(account: Account, answered: Iterable[tuple[int, int]]) -> list[Sac
     return [Sack(account.node, account.epoch, cum, sorted(chunk)) for chunk in chunks]
 
 
-def runs_of(seqs: Iterable[int]) -> Pairs:
+def runs_of(seqs: Sequence[int]) -> Pairs:
     """Sorted numbers as inclusive runs."""
+    if seqs and seqs == list(range(seqs[0], seqs[0] + len(seqs))):
+        return [(seqs[0], seqs[-1])]
     runs: Pairs = []
     first = last = 0
     for seq in seqs:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinyprof_collector.ingest import Ingest, Watchdog
-from tinyprof_collector.live_state import BadStatus, LinkView, LiveState, read_status
+from tinyprof_collector.live_state import BadStatus, LinkView, LiveState, read_peer, read_status
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
@@ -100,6 +100,7 @@ class Control:
         self.counts = {
             "statuses": 0,
             "statuses_quarantined": 0,
+            "peer_statuses_ignored": 0,
             "requests": 0,
             "requests_without_reply_topic": 0,
             "watchdog_drops": 0,
@@ -146,7 +147,13 @@ class Control:
 
     def round(self) -> None:
         """Does once all that is due; the thread does it again and again. A step that fails is logged and counted."""
-        for step in (self._take_statuses, self._take_requests, self._time_passes, self._publish_summaries):
+        for step in (
+            self._take_statuses,
+            self._take_peers,
+            self._take_requests,
+            self._time_passes,
+            self._publish_summaries,
+        ):
             try:
                 step()
             except Exception:
@@ -166,6 +173,18 @@ class Control:
             self.counts["statuses"] += 1
             self._duties.note_status(status)
             self._publish(self._live.hear(status, self._clock.wall_ns(), retained=message.retain))
+
+    def _take_peers(self) -> None:
+        for message in self._ingest.peers.take():
+            if not message.payload:
+                continue  # a retained status that somebody cleared
+            try:
+                status = read_peer(message)
+            except BadStatus as why:
+                self.counts["peer_statuses_ignored"] += 1
+                log.warning("%s", why)
+                continue
+            self._live.hear_peer(status, self._clock.wall_ns(), retained=message.retain)
 
     def _take_requests(self) -> None:
         for message in self._ingest.requests.take():

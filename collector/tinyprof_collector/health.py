@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tinyprof_collector.config import HealthConfig
+from tinyprof_collector.peers import shown
 from tinyprof_collector.presence import Agent, Liveness
 from tinyprof_protocol.presence import AgentStatus, BoardPresence, Health
 from tinyprof_protocol.records import Verdict
@@ -67,6 +68,8 @@ class CollectorFacts:
     id_clash: bool = False
     dead_threads: Sequence[str] = ()
     state_error: str = ""
+    overlaps: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Partitions that another live collector serves too, by its id."""
 
 
 def assess(findings: Sequence[Finding]) -> Assessment:
@@ -182,6 +185,9 @@ def collector_health(facts: CollectorFacts, rules: HealthConfig) -> Assessment:
         findings.append(("critical", "the broker refuses its subscriptions; check the access list"))
     if facts.missing and facts.missing_for_s > rules.missing_critical_s:
         findings.append(("critical", f"{facts.missing} records missing for {facts.missing_for_s:.0f} s"))
+    for name, partitions in facts.overlaps.items():
+        text = f"collector {name} serves its partitions too ({shown(partitions)}); each may have one collector"
+        findings.append(("warning", text))
     if facts.quarantined:
         findings.append(("warning", f"{facts.quarantined} in quarantine: tinyprof quarantine list"))
     if facts.discarded:

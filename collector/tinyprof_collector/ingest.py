@@ -18,30 +18,40 @@ MAX_STATUSES = 20_000
 """All retained statuses of a large fleet come at once after a connect."""
 MAX_REQUESTS = 2_000
 
-Route = Literal["records", "status", "request", "own", "other"]
+MAX_PEER_STATUSES = 200
+
+_STATUS_SLASHES = topics.collector_status().count("/")
+
+Route = Literal["records", "status", "request", "own", "peer", "other"]
 
 
 def subscriptions(collector: str, partitions: Sequence[int]) -> list[tuple[str, int]]:
-    """Topic filters and their quality of service: records and statuses of the partitions, requests, its own status."""
+    """Topic filters and their quality of service: its partitions, requests, other collectors."""
     chosen: Sequence[int | None] = [None] if len(set(partitions)) == PARTITIONS else sorted(set(partitions))
     filters = [topics.agent_topics_of(partition, "status") for partition in chosen]
     filters += [topics.agent_topics_of(partition, "records") for partition in chosen]
     filters.append(topics.requests(collector))
     if None not in chosen:
         # The filter for the statuses of all partitions matches those of collectors too.
-        filters.append(topics.collector_status(collector))
+        filters.append(topics.collector_status())
     return [(topic, 1) for topic in filters]
 
 
 def route(topic: str, collector: str) -> Route:
     """Where a message belongs, by its topic alone. What agents say is judged later, by who takes it from its queue.
 
-    Statuses of other collectors, also of those whose id has a dot (which a node could forge), are `other`.
+    Statuses of other collectors are `peer`; those whose id has a dot, which a node could forge, are `other`.
     """
     if topic.startswith(f"{topics.ROOT}/collector/"):
         if topic == topics.collector_status(collector):
             return "own"
-        return "request" if topic.startswith(f"{topics.ROOT}/collector/{collector}/requests/") else "other"
+        if topic.startswith(f"{topics.ROOT}/collector/{collector}/requests/"):
+            return "request"
+        return (
+            "peer"
+            if topic.endswith("/status") and topic.count("/") == _STATUS_SLASHES and "." not in topic
+            else "other"
+        )
     if topic.endswith("/records"):
         return "records"
     return "status" if topic.endswith("/status") else "other"
@@ -120,6 +130,7 @@ class Ingest:
         """Set when a status or a request came."""
         self.statuses = BoundedQueue(MAX_STATUSES, self.wake)
         self.requests = BoundedQueue(MAX_REQUESTS, self.wake)
+        self.peers = BoundedQueue(MAX_PEER_STATUSES, self.wake)
         self.others = 0
 
     def take(self, message: Message) -> None:
@@ -132,6 +143,8 @@ class Ingest:
                 self.statuses.put(message)
             case "request":
                 self.requests.put(message)
+            case "peer":
+                self.peers.put(message)
             case "other":
                 self.others += 1
             case "own":
@@ -140,7 +153,7 @@ class Ingest:
     def counters(self) -> dict[str, int]:
         """What fell or was ignored."""
         return {
-            "statuses_dropped": self.statuses.dropped,
+            "statuses_dropped": self.statuses.dropped + self.peers.dropped,
             "requests_dropped": self.requests.dropped,
             "messages_ignored": self.others,
         }

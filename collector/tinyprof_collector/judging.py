@@ -11,9 +11,9 @@ from tinyprof_collector.accounting import Pairs, runs_of
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.quarantine import Poison
 from tinyprof_collector.stores.store import Arrival
-from tinyprof_protocol.codec import BadMessage, decode, unpack
+from tinyprof_protocol.codec import BadMessage, decode, unpack_each
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.delivery import Batch
+from tinyprof_protocol.delivery import Batch, Entry
 from tinyprof_protocol.names import is_node
 from tinyprof_protocol.ranges import RangeSet
 from tinyprof_protocol.records import Record
@@ -100,37 +100,44 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
     key = (batch.node, batch.epoch)
     account = ledger.find(*key)
     planned = plan.planned.get(key) or RangeSet()
-    pairs = runs_of(sorted(seqs)) + [(evicted.first, evicted.last) for evicted in batch.evicted]
+    runs = runs_of(sorted(seqs))
+    pairs = runs + [(evicted.first, evicted.last) for evicted in batch.evicted]
     at_base = not pairs or span[0] <= batch.base
     if not ledger.may_open(*key, at_base=at_base) or not (at_base or _has_room(plan, batch, pairs, ledger)):
         plan.deferred.append(batch.node)
         return
     work = Work(batch, pairs, len(plan.arrivals))
-    fresh = account is None or not account.accounted.within(*span)
-    fresh = fresh and not planned.within(*span) and span[0] >= batch.base and len(set(seqs)) == len(seqs)
+    fresh = account is None or account.accounted.highest < span[0] or not account.accounted.within(*span)
+    fresh = fresh and (planned.highest < span[0] or not planned.within(*span))
+    fresh = fresh and span[0] >= batch.base and len(set(seqs)) == len(seqs)
     taken: set[int] = set()
-    for entry in batch.records:
+    due: list[Entry] = batch.records if fresh else []
+    for entry in () if fresh else batch.records:
         seq = entry.seq
-        if not fresh:
-            known = seq < batch.base if account is None else not account.is_due(seq)
-            evicted_below = account is not None and seq in account.evicted
-            if known or seq in taken or seq in planned or (seq < batch.base and not evicted_below):
-                work.resent += 1
-                continue
+        known = seq < batch.base if account is None else not account.is_due(seq)
+        evicted_below = account is not None and seq in account.evicted
+        if known or seq in taken or seq in planned or (seq < batch.base and not evicted_below):
+            work.resent += 1
+        else:
             taken.add(seq)
-        try:
-            record = unpack(entry.data, Record)
-        except BadMessage as why:
-            plan.poisons.append(Poison(batch.node, topic, str(why), entry.data, batch.epoch, seq))
-            work.bad.append(seq)
-            continue
-        plan.arrivals.append(Arrival(batch.node, batch.epoch, seq, entry.data, record))
-    work.count = len(plan.arrivals) - work.first
-    planned.update(runs_of(sorted(seqs)))
+            due.append(entry)
+    _judge_records(plan, work, due, topic)
+    planned.update(runs)
     plan.planned[key] = planned
     if batch.evicted:
         plan.evicting.setdefault(key, []).extend((evicted.first, evicted.last) for evicted in batch.evicted)
     plan.works.append(work)
+
+
+def _judge_records(plan: Plan, work: Work, due: list[Entry], topic: str) -> None:
+    node, epoch = work.batch.node, work.batch.epoch
+    for entry, record in zip(due, unpack_each([entry.data for entry in due], Record), strict=True):
+        if isinstance(record, BadMessage):
+            plan.poisons.append(Poison(node, topic, str(record), entry.data, epoch, entry.seq))
+            work.bad.append(entry.seq)
+        else:
+            plan.arrivals.append(Arrival(node, epoch, entry.seq, entry.data, record))
+    work.count = len(plan.arrivals) - work.first
 
 
 def _span(batch: Batch, seqs: list[int]) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from tinyprof_collector.health import (
     store_health,
 )
 from tinyprof_collector.jobs import Action, Jobs, ReplyTo, Send
+from tinyprof_collector.peers import Peers
 from tinyprof_collector.presence import Presence
 from tinyprof_collector.replies import check_board, counted_by_health, publication
 from tinyprof_collector.stores.store import Arrival, BoardLatest
@@ -71,6 +72,18 @@ class LinkView:
     dead_threads: tuple[str, ...] = ()
 
 
+def read_peer(message: Message) -> CollectorStatus:
+    """A collector's status from its message. Raises BadStatus if its bytes, its topic or its id are wrong."""
+    try:
+        topic = topics.parse(message.topic)
+        status = decode(message.payload, CollectorStatus)
+    except (topics.BadTopic, BadMessage) as why:
+        raise BadStatus(f"status: {why}") from None
+    if topic.collector != status.id:
+        raise BadStatus(f"status of collector {status.id} under the topic of {topic.collector}")
+    return status
+
+
 def read_status(message: Message) -> AgentStatus:
     """An agent's status from its message. Raises BadStatus if its bytes, its topic or its node are wrong."""
     try:
@@ -94,6 +107,7 @@ class LiveState:
         self._presence = Presence()
         self._summaries = Summaries(config.health)
         self._jobs = Jobs(config.replies.max_jobs)
+        self._peers = Peers()
         self._missing = MissingSince()
         self._pipeline = PipelineView()
         self._link = LinkView()
@@ -116,6 +130,11 @@ class LiveState:
                 return []
             self._summaries.touch((status.node, board) for board in listed | set(agent.boards))
             return self._publications(self._jobs.status(status, now_ns))
+
+    def hear_peer(self, status: CollectorStatus, now_ns: int, *, retained: bool) -> None:
+        """Takes the status of another collector."""
+        with self._lock:
+            self._peers.hear(status, now_ns, retained=retained)
 
     def stored(self, new: Iterable[Arrival], held: Iterable[Arrival], now_ns: int) -> list[Publication]:
         """Takes records that the stores have; returns the answers that clients get for their jobs.
@@ -299,6 +318,7 @@ class LiveState:
                 id_clash=link.clash,
                 dead_threads=link.dead_threads,
                 state_error=view.state_error,
+                overlaps=self._peers.overlaps(self._config.partitions, now_ns, self._config.health.stale_intervals),
             ),
             self._config.health,
         )

@@ -55,7 +55,7 @@ class Presence:
             if len(self.agents) >= self.max_agents:
                 self.counts["agents_over_bound"] = self.counts.get("agents_over_bound", 0) + 1
                 return None
-            agent = Agent(status, _said_ns(status, now_ns) if retained else now_ns)
+            agent = Agent(status, said_ns(status.time_ns, now_ns) if retained else now_ns)
             self.agents[status.node] = agent
         elif status.state == "offline":
             agent.status = replace(agent.status, state="offline")
@@ -64,7 +64,7 @@ class Presence:
             return agent
         else:
             agent.status = status
-            agent.heard_ns = max(agent.heard_ns, _said_ns(status, now_ns)) if retained else now_ns
+            agent.heard_ns = max(agent.heard_ns, said_ns(status.time_ns, now_ns)) if retained else now_ns
         if status.state == "online":
             self._note_online(agent, status, now_ns, retained=retained)
         return agent
@@ -88,6 +88,6 @@ class Presence:
                 yield node, board
 
 
-def _said_ns(status: AgentStatus, now_ns: int) -> int:
+def said_ns(time_ns: int, now_ns: int) -> int:
     """When a retained status was said, by its own clock where that is possible; a clock ahead of ours is not."""
-    return status.time_ns if 0 < status.time_ns < now_ns else now_ns
+    return time_ns if 0 < time_ns < now_ns else now_ns

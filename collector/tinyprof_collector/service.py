@@ -24,6 +24,7 @@ from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
 from tinyprof_collector.jobs import ReplyTo
 from tinyprof_collector.live_state import LiveState, PipelineView
+from tinyprof_collector.peers import shown
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
 from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
@@ -196,7 +197,7 @@ class Collector:
                 "collector %s is ready: broker %s, partitions %s, store %s, endpoints %s",
                 self._config.id,
                 self._config.broker_address(),
-                _shown(self._config.partitions),
+                shown(self._config.partitions),
                 self._store.name,
                 self.endpoints.url if self.endpoints is not None else "off",
             )
@@ -317,10 +318,3 @@ def package_version() -> str:
         return version("tinyprof")
     except PackageNotFoundError:
         return ""
-
-
-def _shown(partitions: list[int]) -> str:
-    numbers = sorted(partitions)
-    if numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
-    return ",".join(map(str, numbers))

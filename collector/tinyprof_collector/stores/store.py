@@ -5,13 +5,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.records import Record, Verdict
 
 
-class Arrival(NamedTuple):
+class Arrival(Struct, frozen=True, gc=False):
     """A record on its way into the stores: whose it is, its bytes as they came, and what they decode to."""
 
     node: str

@@ -20,14 +20,14 @@ def test_all_partitions_are_one_filter_each():
     ]
 
 
-def test_a_part_of_the_fleet_and_its_own_status():
+def test_a_part_of_the_fleet_and_the_statuses_of_collectors():
     assert subscriptions("main", [3, 12]) == [
         ("tinyprof/1/03/+/status", 1),
         ("tinyprof/1/12/+/status", 1),
         ("tinyprof/1/03/+/records", 1),
         ("tinyprof/1/12/+/records", 1),
         ("tinyprof/1/collector/main/requests/+", 1),
-        ("tinyprof/1/collector/main/status", 1),
+        ("tinyprof/1/collector/+/status", 1),
     ]
 
 
@@ -39,7 +39,8 @@ def test_a_part_of_the_fleet_and_its_own_status():
         (topics.agent_topic("lab.pi", "status"), "status"),
         ("tinyprof/1/03/not a node/status", "status"),
         (topics.collector_status("main"), "own"),
-        (topics.collector_status("other"), "other"),
+        (topics.collector_status("other"), "peer"),
+        ("tinyprof/1/collector/other/x/status", "other"),
         ("tinyprof/1/collector/lab.pi/status", "other"),
         ("tinyprof/1/collector/main/requests/history", "request"),
         ("tinyprof/1/collector/other/requests/history", "other"),
@@ -64,11 +65,13 @@ def test_messages_are_sorted_and_any_of_them_calms_the_watchdog():
         topics.requests("main", "status"),
         topics.collector_status("main"),
         topics.collector_status("other"),
+        "something",
     ):
         ingest.take(message(topic))
     assert [m.topic for m in records] == [topics.agent_topic("lab.pi", "records")]
     assert [m.topic for m in ingest.statuses.take()] == [topics.agent_topic("lab.pi", "status")]
     assert [m.topic for m in ingest.requests.take()] == [topics.requests("main", "status")]
+    assert [m.topic for m in ingest.peers.take()] == [topics.collector_status("other")]
     assert ingest.counters() == {"statuses_dropped": 0, "requests_dropped": 0, "messages_ignored": 1}
     assert ingest.wake.is_set()
     assert watchdog.complaint(55.0) is None

@@ -293,6 +293,26 @@ def test_a_part_of_the_fleet_is_served_and_the_rest_left_alone(broker, tmp_path)
         assert running.stop()
 
 
+def test_two_collectors_with_overlapping_partitions_each_say_so(broker, tmp_path):
+    configs = [
+        Config(id=name, broker=broker.url, state_dir=str(tmp_path / name), partitions=partitions, status_interval_s=0.5)
+        for name, partitions in (("one", list(range(16))), ("two", [3, 4]))
+    ]
+    running = [Collector(config) for config in configs]
+    watcher = fake_agent.Client(broker.url, "watcher", [topics.collector_status()])
+    try:
+        for each in running:
+            each.start()
+        for name, other in (("one", "two"), ("two", "one")):
+            said = watcher.next(CollectorStatus, lambda found, name=name: found.id == name and found.reasons)
+            assert said.health == "warning"
+            assert said.reasons == [f"collector {other} serves its partitions too (3-4); each may have one collector"]
+    finally:
+        watcher.stop()
+        ended = [each.stop() for each in running]
+    assert ended == [True, True]
+
+
 def test_a_dropped_connection_is_made_again_and_records_flow(collector, agent):
     collector.connection.drop("for this test")
     batch = agent.send_batch(fake_agent.result())

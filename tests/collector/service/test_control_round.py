@@ -151,6 +151,24 @@ def test_a_cleared_status_is_passed_over():
     assert (rig.noted, rig.quarantined) == ([], [])
 
 
+def peer(status: CollectorStatus, name: str = "two") -> Message:
+    return Message(topics.collector_status(name), encode(status), False, None, None)
+
+
+def test_another_collector_with_its_partitions_is_a_warning_while_it_lives():
+    rig = Rig()
+    rig.ingest.take(peer(CollectorStatus("two", "online", partitions=[3, 4])))
+    rig.ingest.take(peer(CollectorStatus("three", "online", partitions=[5])))
+    rig.later(1.0)
+    said = rig.connection.of("/status", CollectorStatus)[-1]
+    assert said.health == "warning"
+    assert said.reasons == ["collector two serves its partitions too (3-4); each may have one collector"]
+    rig.ingest.take(peer(CollectorStatus("two", "offline")))
+    rig.later(1.0)
+    assert rig.connection.of("/status", CollectorStatus)[-1].health == "healthy"
+    assert rig.control.counts["peer_statuses_ignored"] == 1
+
+
 def request(response_topic: str | None) -> Message:
     return Message(topics.requests("main", "status"), encode(StatusRequest()), False, response_topic, b"c")
 
