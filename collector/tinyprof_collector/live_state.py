@@ -6,9 +6,9 @@ What is to be published is returned, never sent.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from tinyprof_collector.config import Config
@@ -99,8 +99,12 @@ def read_status(message: Message) -> AgentStatus:
 class LiveState:
     """The fleet as it is now."""
 
-    def __init__(self, config: Config, started_ns: int, version: str) -> None:
+    def __init__(
+        self, config: Config, started_ns: int, version: str, sack_lag_ms: Callable[[str], float | None] | None = None
+    ) -> None:
+        """`sack_lag_ms` says how long a node's batches wait for their acknowledgement."""
         self._config = config
+        self._sack_lag_ms = sack_lag_ms
         self._started_ns = started_ns
         self._version = version
         self._lock = threading.Lock()
@@ -136,7 +140,7 @@ class LiveState:
         with self._lock:
             self._peers.hear(status, now_ns, retained=retained)
 
-    def stored(self, new: Iterable[Arrival], held: Iterable[Arrival], now_ns: int) -> list[Publication]:
+    def stored(self, new: Sequence[Arrival], held: Iterable[Arrival], now_ns: int) -> list[Publication]:
         """Takes records that the stores have; returns the answers that clients get for their jobs.
 
         What the stores held already was counted when it was new, or when the boards were restored: only jobs hear of
@@ -144,15 +148,12 @@ class LiveState:
         """
         actions: list[Action] = []
         with self._lock:
-            for arrival in held:
-                actions += self._jobs_heard(arrival, now_ns)
             for node, group in groupby(new, key=_node_of):
-                skew_ns = self._skew_ns(node)
-                for arrival in group:
-                    record = arrival.record
-                    # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
-                    self._summaries.stored(node, record, min(now_ns, record.time_ns - skew_ns))
-                    actions += self._jobs_heard(arrival, now_ns)
+                self._summaries.stored(node, [arrival.record for arrival in group], now_ns, self._skew_ns(node))
+            for arrival in chain(held, new):
+                body = arrival.record.body
+                if not isinstance(body, Sample) and body.job_id is not None:
+                    actions += self._jobs.stored(arrival.node, arrival.record, now_ns)
             return self._publications(actions)
 
     def ask(self, job: Job, to: ReplyTo, now_ns: int) -> list[Publication]:
@@ -282,12 +283,6 @@ class LiveState:
                 made.append(publication(action.to, action.reply))
         return made
 
-    def _jobs_heard(self, arrival: Arrival, now_ns: int) -> list[Action]:
-        body = arrival.record.body
-        if isinstance(body, Sample) or body.job_id is None:
-            return []
-        return self._jobs.stored(arrival.node, arrival.record, now_ns)
-
     def _skew_ns(self, node: str) -> int:
         agent = self._presence.agents.get(node)
         return int((agent.skew_ms or 0.0) * 1e6) if agent else 0
@@ -295,7 +290,8 @@ class LiveState:
     def _agent_view(self, node: str, now_ns: int) -> AgentView:
         agent = self._presence.agents[node]
         found = self._assess_agent(node, now_ns)
-        return AgentView(agent.status, found.health, list(found.reasons), agent.heard_ns, agent.skew_ms)
+        lag_ms = self._sack_lag_ms(node) if self._sack_lag_ms is not None else None
+        return AgentView(agent.status, found.health, list(found.reasons), agent.heard_ns, agent.skew_ms, lag_ms)
 
     def _assess_agent(self, node: str, now_ns: int) -> Assessment:
         ledger = NodeLedger(

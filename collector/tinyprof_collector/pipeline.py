@@ -420,8 +420,7 @@ class Pipeline:
     # ---- counting
 
     def _count(self, name: str, n: int = 1) -> None:
-        if n:
-            self._counts[name] = self._counts.get(name, 0) + n
+        self._counts[name] = self._counts.get(name, 0) + n
 
     def _count_deferred(self, node: str) -> None:
         if node not in self._deferred and len(self._deferred) >= MAX_COUNTED_NODES:

@@ -5,6 +5,7 @@ answer clients, `endpoints` serves HTTP. None of them waits for another without 
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -29,12 +30,13 @@ from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
 from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
 from tinyprof_collector.replies import CannotAnswer, Replies, Sources
+from tinyprof_collector.sack_lag import SackLag
 from tinyprof_collector.self_report import Parts, SelfReport
 from tinyprof_collector.state.sqlite import SqliteState
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.sqlite import SqliteStore
 from tinyprof_collector.stores.store import Arrival, StoreFailed
-from tinyprof_protocol.connection import Connection, Hooks, Message
+from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import (
     Job,
     LedgerReply,
@@ -125,7 +127,8 @@ class Collector:
 
     def _build(self) -> None:
         config = self._config
-        self._live = LiveState(config, self._started_ns, package_version())
+        self._sack_lag = SackLag(self._clock.monotonic_s)
+        self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms)
         with self._store.read() as reader:
             self._live.restore(reader.latest(), self._clock.wall_ns())
         self._pipeline = Pipeline(
@@ -138,7 +141,7 @@ class Collector:
         )
         self._watchdog = Watchdog(config.ingest.watchdog_intervals * config.status_interval_s)
         self._inbox = Inbox(config.ingest.batches_per_agent, config.ingest.max_batches, config.ingest.max_bytes)
-        self._ingest = Ingest(config.id, self._inbox.put, self._watchdog, self._clock.monotonic_s)
+        self._ingest = Ingest(config.id, self._put_records, self._watchdog, self._clock.monotonic_s)
         self.connection = Connection(
             config.broker_address(),
             config.id,
@@ -148,8 +151,8 @@ class Collector:
         )
         self._thread = PipelineThread(
             self._inbox,
-            self._pipeline.process,
-            self.connection.publish,
+            self._process,
+            self._publish_sack,
             self._refresh,
             take_batches=config.ingest.take_batches,
             refresh_interval_s=min(REFRESH_S, config.status_interval_s),
@@ -189,6 +192,10 @@ class Collector:
         if not self._stopping:
             self._ingest.take(message)
 
+    def _put_records(self, message: Message) -> None:
+        if self._inbox.put(message):
+            self._sack_lag.received(message)
+
     def _on_connected(self) -> None:
         self._control.connected()
         if not self._said_ready:
@@ -206,6 +213,16 @@ class Collector:
         self._watchdog.lost()
 
     # ---- the pipeline's thread
+
+    def _process(self, messages: list[Message]) -> list[Publication]:
+        self._sack_lag.taken(messages, holding=self._pipeline.holding is not None)
+        return self._pipeline.process(messages)
+
+    def _publish_sack(self, sack: Publication) -> int | None:
+        token = self.connection.publish(sack)
+        if token is not None:
+            self._sack_lag.published(sack.topic)
+        return token
 
     def _on_stored(self, new: list[Arrival], held: list[Arrival]) -> None:
         for publication in self._live.stored(new, held, self._clock.wall_ns()):
@@ -302,6 +319,7 @@ def run(config: Config) -> int:
         for number in before:
             signal.signal(number, lambda *_: told.set())
         collector.start()
+        _calm_garbage_collector()
         told.wait()
         return 0 if collector.stop() else 1
     except CannotStart as why:
@@ -310,6 +328,16 @@ def run(config: Config) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _calm_garbage_collector() -> None:
+    """Looks at new objects every 50,000 instead of every 700, and never again at what the start has made.
+
+    Records hold no cycles: in lists of thousands of them the collector finds nothing and costs a fifth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def package_version() -> str:

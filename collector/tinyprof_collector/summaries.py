@@ -4,9 +4,10 @@ A summary is published when it changed, at most once a second for each board, an
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from msgspec.structs import replace
 
@@ -45,24 +46,32 @@ class BoardHistory:
     """The newest runs, oldest first."""
     verdicts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, record: Record, seen_ns: int) -> None:
-        """Takes a stored record; records may come in any order, the newest by their own time are kept."""
-        body = record.body
-        if isinstance(body, Result):
-            self._add_result(record.time_ns, body)
-        elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
-            self.sample, self.sample_ns = body, record.time_ns
+    def add(self, records: Sequence[Record], seen_ns: int) -> None:
+        """Takes stored records; they may come in any order, the newest by their own time are kept."""
+        results: list[tuple[int, Result]] = []
+        for record in records:
+            body = record.body
+            if isinstance(body, Result):
+                results.append((record.time_ns, body))
+            elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
+                self.sample, self.sample_ns = body, record.time_ns
+        if results:
+            self._add_results(results)
         if self.last_seen_ns is None or seen_ns > self.last_seen_ns:
             self.last_seen_ns = seen_ns
 
-    def _add_result(self, time_ns: int, result: Result) -> None:
-        self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+    def _add_results(self, results: list[tuple[int, Result]]) -> None:
+        for verdict, n in Counter([result.verdict for _, result in results]).items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + n
+        results.sort(key=itemgetter(0))
+        time_ns, newest = results[-1]
         if self.result_ns is None or time_ns >= self.result_ns:
-            self.result, self.result_ns = result, time_ns
-        decode = result.figures.get("decode_tps")
-        insort(self.newest, RunSeen(time_ns, result.verdict, decode.value if decode else None), key=_time_of)
-        if len(self.newest) > SPARK_POINTS:
-            del self.newest[0]
+            self.result, self.result_ns = newest, time_ns
+        # Of a long list only the newest can stay: the others are not even looked at.
+        for time_ns, result in results[-SPARK_POINTS:]:
+            decode = result.figures.get("decode_tps")
+            insort(self.newest, RunSeen(time_ns, result.verdict, decode.value if decode else None), key=_time_of)
+        del self.newest[:-SPARK_POINTS]
 
     def invalid_streak(self) -> int:
         """How many of the newest runs in a row are invalid."""
@@ -91,13 +100,21 @@ class Summaries:
     _touched: set[BoardKey] = field(default_factory=set)
     _shown: dict[BoardKey, _Shown] = field(default_factory=dict)
 
-    def stored(self, node: str, record: Record, seen_ns: int) -> None:
-        """Takes a record that the stores have. Records of the agent's own host have no board and no summary."""
-        if record.body.board is None:
-            return
-        history = self._history((node, record.body.board))
-        if history is not None:
-            history.add(record, seen_ns)
+    def stored(self, node: str, records: Iterable[Record], now_ns: int, skew_ns: int = 0) -> None:
+        """Takes records of a node that the stores have. Those of the agent's own host have no board and no summary.
+
+        `skew_ns` is how far the agent's clock is ahead of the collector's.
+        """
+        by_board: dict[str, list[Record]] = {}
+        for record in records:
+            board = record.body.board
+            if board is not None:
+                by_board.setdefault(board, []).append(record)
+        for board, its in by_board.items():
+            history = self._history((node, board))
+            if history is not None:
+                # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
+                history.add(its, min(now_ns, max(map(_time_of, its)) - skew_ns))
 
     def restore(self, key: BoardKey, history: BoardHistory) -> None:
         """Takes a board's history as the store had it at the start."""

@@ -4,6 +4,7 @@ Limits are checked before anything is decoded, so that hostile bytes cost nothin
 """
 
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ MAX_INFLATED_BYTES = 2 * 1024 * 1024
 COMPRESS_FROM_BYTES = 512
 
 _PLAIN, _ZLIB = 0, 1
+_NOT_DECODED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError)
 T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 
@@ -31,8 +33,20 @@ def unpack(data: bytes | memoryview, kind: type[T]) -> T:
     """A struct of `kind` from its MessagePack. Raises BadMessage, whatever the bytes are."""
     try:
         decoded: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as why:
+    except _NOT_DECODED as why:
         raise BadMessage(_one_line(why)) from None
+    return decoded
+
+
+def unpack_each(items: Iterable[bytes], kind: type[T]) -> list[T | BadMessage]:
+    """As `unpack` for many, quicker for each; in the place of one that is bad stands what is wrong with it."""
+    decode_one = _decoder(kind).decode  # type: ignore[arg-type]
+    decoded: list[T | BadMessage] = []
+    for data in items:
+        try:
+            decoded.append(decode_one(data))
+        except _NOT_DECODED as why:
+            decoded.append(BadMessage(_one_line(why)))
     return decoded
 
 

@@ -1,7 +1,10 @@
 """Messages as the connection takes and gives them, and their MQTT 5 properties."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from msgspec import Struct
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 
@@ -18,8 +21,7 @@ class Publication:
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """A message that came."""
 
     topic: str
@@ -41,8 +43,11 @@ class Published:
 
 def properties_of(publication: Publication, packet: int) -> Properties | None:
     """The properties of a publication, for a packet of a type (`PUBLISH`, `WILLMESSAGE`); None if it has none."""
-    if publication.expiry_s is None and publication.response_topic is None and publication.correlation is None:
-        return None
+    if publication.response_topic is None and publication.correlation is None:
+        if publication.expiry_s is None:
+            return None
+        if packet == PacketTypes.PUBLISH:
+            return _expiry_alone(publication.expiry_s)
     properties = Properties(packet)  # type: ignore[no-untyped-call]
     if publication.expiry_s is not None:
         properties.MessageExpiryInterval = publication.expiry_s
@@ -51,3 +56,24 @@ def properties_of(publication: Publication, packet: int) -> Properties | None:
     if publication.correlation is not None:
         properties.CorrelationData = publication.correlation
     return properties
+
+
+class _Packed(Properties):
+    """Properties of a PUBLISH that are made once and sent many times; paho alone would pack them for each message."""
+
+    _packed: bytes
+
+    def __init__(self, expiry_s: int) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.MessageExpiryInterval = expiry_s
+        # paho's own __setattr__ takes names of properties only.
+        object.__setattr__(self, "_packed", super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        """The bytes as they travel."""
+        return self._packed
+
+
+@lru_cache(maxsize=256)
+def _expiry_alone(expiry_s: int) -> Properties:
+    return _Packed(expiry_s)

@@ -56,6 +56,7 @@ _COUNT = """SELECT COALESCE(SUM(deleted), 0),
     FROM epochs e WHERE node = :node AND (:epoch IS NULL OR epoch = :epoch)"""
 _SEQS_BETWEEN = "SELECT seq FROM records WHERE epoch_id = ? AND seq BETWEEN ? AND ?"
 _HAS_SEQ = "SELECT 1 FROM records WHERE epoch_id = ? AND seq = ?"
+_TOP = "SELECT COALESCE(MAX(seq), 0) FROM records WHERE epoch_id = ?"
 _ADD_EPOCH = "INSERT OR IGNORE INTO epochs (node, epoch) VALUES (?, ?)"
 _FIND_EPOCH = "SELECT id FROM epochs WHERE node = ? AND epoch = ?"
 _ADD_BOARD = "INSERT OR IGNORE INTO boards (node, board) VALUES (?, ?)"
@@ -162,25 +163,25 @@ class SqliteStore:
         records: list[RecordRow] = []
         figures: list[FigureRow] = []
         tallies: dict[int, list[int]] = {}
-        there = self._held(arrivals)
-        key: tuple[str, bytes] | None = None
+        there, tops = self._held(arrivals)
+        node, epoch = "", b""
         for arrival in arrivals:
-            node, epoch, seq, _, record = arrival
-            if (node, epoch) != key:
-                key = (node, epoch)
-                epoch_id, held = there[key]
-            if seq in held:
+            if arrival.epoch != epoch or arrival.node != node:
+                node, epoch = arrival.node, arrival.epoch
+                epoch_id, held = there[node, epoch]
+            if arrival.seq in held:
                 answers.append("held")
-            elif record.time_ns < oldest_ns:
+            elif arrival.record.time_ns < oldest_ns:
                 answers.append("expired")
             else:
-                held.add(seq)
+                held.add(arrival.seq)
                 self._add_rows(arrival, epoch_id, records, figures, tallies)
                 answers.append("stored")
         self._connection.executemany(INSERT_RECORD, records)
         self._connection.executemany(INSERT_FIGURE, figures)
         self._connection.executemany(_TALLY, [(*tally, board_id) for board_id, tally in tallies.items()])
         self._connection.execute("COMMIT")
+        self._tops.update(tops)
         return answers
 
     def _add_rows(
@@ -191,11 +192,11 @@ class SqliteStore:
         figures: list[FigureRow],
         tallies: dict[int, list[int]],
     ) -> None:
-        node, _, seq, data, record = arrival
+        record = arrival.record
         body = record.body
         record_id = self._next_id
         self._next_id += 1
-        board = (node, body.board or "")
+        board = (arrival.node, body.board or "")
         board_id = self._boards.get(board) or self._board_id(board)
         kind, verdict, run_id = EVENT, None, None
         if isinstance(body, Result):
@@ -204,17 +205,18 @@ class SqliteStore:
             tally[0] += 1
             tally[_TALLY_OF[verdict]] += 1
             metrics = self._known_metrics(body.figures)
-            figures += [
-                (record_id, metrics[name], figure.value, figure.low, figure.high)
-                for name, figure in body.figures.items()
-                if name in metrics
-            ]
+            for name, figure in body.figures.items():
+                if name in metrics:
+                    figures.append((record_id, metrics[name], figure.value, figure.low, figure.high))
         elif isinstance(body, Sample):
             kind = SAMPLE
             metrics = self._known_metrics(body.readings)
-            readings = body.readings.items()
-            figures += [(record_id, metrics[name], value, None, None) for name, value in readings if name in metrics]
-        records.append((record_id, epoch_id, seq, board_id, kind, record.time_ns, verdict, run_id, data))
+            for name, value in body.readings.items():
+                if name in metrics:
+                    figures.append((record_id, metrics[name], value, None, None))
+        records.append(
+            (record_id, epoch_id, arrival.seq, board_id, kind, record.time_ns, verdict, run_id, arrival.data)
+        )
 
     def _write_alone(self, arrival: Arrival) -> Answer:
         try:
@@ -223,22 +225,34 @@ class SqliteStore:
             self._roll_back()
             return Refused(f"the store {self.name} refuses it: {line_of(why)}")
 
-    def _held(self, arrivals: Sequence[Arrival]) -> dict[tuple[str, bytes], tuple[int, set[int]]]:
-        """The id of each epoch, and which of the seqs that come now are there already: one question an epoch."""
+    def _held(
+        self, arrivals: Sequence[Arrival]
+    ) -> tuple[dict[tuple[str, bytes], tuple[int, set[int]]], dict[tuple[str, bytes], int]]:
+        """The id of each epoch with those of the seqs that come now and are there already, and each epoch's new top.
+
+        One question an epoch; none where all that comes lies above the highest seq that the epoch ever had.
+        """
         coming: dict[tuple[str, bytes], list[int]] = {}
-        for node, epoch, seq, _, _ in arrivals:
-            coming.setdefault((node, epoch), []).append(seq)
-        found = {}
+        for arrival in arrivals:
+            coming.setdefault((arrival.node, arrival.epoch), []).append(arrival.seq)
+        found: dict[tuple[str, bytes], tuple[int, set[int]]] = {}
+        tops: dict[tuple[str, bytes], int] = {}
         for key, seqs in coming.items():
             epoch_id = self._epoch_id(key)
             first, last = min(seqs), max(seqs)
-            if last - first < 4 * len(seqs):
+            top = self._tops.get(key)
+            if top is None:
+                top = self._connection.execute(_TOP, (epoch_id,)).fetchone()[0]
+            tops[key] = max(top, last)
+            if first > top:
+                found[key] = epoch_id, set()
+            elif last - first < 4 * len(seqs):
                 rows = self._connection.execute(_SEQS_BETWEEN, (epoch_id, first, last))
                 found[key] = epoch_id, {seq for (seq,) in rows}
             else:
                 known = {seq for seq in seqs if self._connection.execute(_HAS_SEQ, (epoch_id, seq)).fetchone()}
                 found[key] = epoch_id, known
-        return found
+        return found, tops
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -251,6 +265,7 @@ class SqliteStore:
     def _forget_known(self) -> None:
         """Ids given within a transaction that was rolled back are gone with it."""
         self._epochs: dict[tuple[str, bytes], int] = {}
+        self._tops: dict[tuple[str, bytes], int] = {}
         self._boards: dict[tuple[str, str], int] = {}
         self._metrics: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM metrics").fetchall())
         self._next_id: int = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM records").fetchone()[0]
@@ -260,6 +275,7 @@ class SqliteStore:
         if known is None:
             if len(self._epochs) >= MAX_KNOWN:
                 self._epochs.clear()
+                self._tops.clear()
             known = self._epochs[key] = self._intern(_ADD_EPOCH, _FIND_EPOCH, key)
         return known
 

@@ -49,7 +49,7 @@ def test_a_summary_shows_the_newest_result_and_sample_whatever_their_order():
         sample(NOW + 5, 50),
         sample(NOW, 9),
     ):
-        summaries.stored(NODE, record, NOW)
+        summaries.stored(NODE, [record], NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert (found.verdict, found.last_result_ns) == ("unstable", NOW + 2)
     assert found.readings == {"temperature_c": 50}
@@ -68,14 +68,14 @@ def test_before_any_result_the_agents_word_is_shown():
 
 def test_a_summary_is_due_when_it_changed_and_not_twice_within_a_second():
     summaries, presence = with_agent()
-    summaries.stored(NODE, result(NOW), NOW)
+    summaries.stored(NODE, [result(NOW)], NOW)
     assert len(summaries.due(presence, NOW, 0.0)) == 1
     assert summaries.due(presence, NOW, 5.0) == []
     summaries.touch([KEY])
     assert summaries.due(presence, NOW + 1, 6.0) == []
-    summaries.stored(NODE, result(NOW + 1), NOW)
+    summaries.stored(NODE, [result(NOW + 1)], NOW)
     assert len(summaries.due(presence, NOW, 6.5)) == 1
-    summaries.stored(NODE, result(NOW + 2), NOW)
+    summaries.stored(NODE, [result(NOW + 2)], NOW)
     assert summaries.due(presence, NOW, 7.0) == []
     (found,) = summaries.due(presence, NOW, 7.6)
     assert found.results == 3
@@ -83,7 +83,7 @@ def test_a_summary_is_due_when_it_changed_and_not_twice_within_a_second():
 
 def test_all_are_due_anew_after_a_connect_and_after_a_failed_publication():
     summaries, presence = with_agent()
-    summaries.stored(NODE, result(NOW), NOW)
+    summaries.stored(NODE, [result(NOW)], NOW)
     (found,) = summaries.due(presence, NOW, 0.0)
     summaries.forget_published()
     assert summaries.due(presence, NOW, 0.1) == [found]
@@ -113,17 +113,17 @@ def test_invalid_runs_in_a_row_turn_critical():
     summaries, presence = with_agent()
     seen = []
     for n in range(3):
-        summaries.stored(NODE, result(NOW + n, "invalid"), NOW)
+        summaries.stored(NODE, [result(NOW + n, "invalid")], NOW)
         seen.append(summaries.summary(KEY, presence, NOW).health)
     assert seen == ["warning", "warning", "critical"]
-    summaries.stored(NODE, result(NOW + 9, "valid"), NOW)
+    summaries.stored(NODE, [result(NOW + 9, "valid")], NOW)
     assert summaries.summary(KEY, presence, NOW).health == "healthy"
 
 
 def test_the_spark_is_bounded_and_counts_go_on():
     summaries, presence = with_agent()
     for n in range(SPARK_POINTS + 5):
-        summaries.stored(NODE, result(NOW + n, decode=float(n)), NOW)
+        summaries.stored(NODE, [result(NOW + n, decode=float(n))], NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert found.spark == [float(n) for n in range(5, SPARK_POINTS + 5)]
     assert found.results == SPARK_POINTS + 5
@@ -131,7 +131,7 @@ def test_the_spark_is_bounded_and_counts_go_on():
 
 def test_records_of_the_host_itself_make_no_board():
     summaries, _ = with_agent()
-    summaries.stored(NODE, Record(NOW, "clock", bytes(16), 1, Event("clock_step")), NOW)
+    summaries.stored(NODE, [Record(NOW, "clock", bytes(16), 1, Event("clock_step"))], NOW)
     assert summaries.boards == {}
 
 
