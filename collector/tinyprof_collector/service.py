@@ -193,8 +193,9 @@ class Collector:
             self._ingest.take(message)
 
     def _put_records(self, message: Message) -> None:
-        if self._inbox.put(message):
-            self._sack_lag.received(message)
+        self._sack_lag.received(message)
+        if not self._inbox.put(message):
+            self._sack_lag.fell(message)
 
     def _on_connected(self) -> None:
         self._control.connected()

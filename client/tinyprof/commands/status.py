@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyprof.fleet_health import as_bad_as, worst_of
-from tinyprof.options import broker_address, broker_option, json_option
-from tinyprof.terminal import emit_json, one_line, table
+from tinyprof.options import broker_address, broker_option, json_option, node_option
+from tinyprof.terminal import CheckFailed, emit_json, one_line, table
 
 if TYPE_CHECKING:
     from tinyprof.fleet import FleetLedger, FleetStatus
@@ -24,7 +24,7 @@ LEDGER_COLUMNS = (
     type=click.Choice(["warning", "stale", "critical"]),
     help="Exit 1 when a collector, an agent or a board is in this state or worse (offline counts as critical).",
 )
-@click.option("--node", metavar="SITE.AGENT", help="The ledger of one agent alone.")
+@node_option("The ledger of one agent alone.")
 @broker_option
 @json_option
 def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None, node: str | None) -> int:
@@ -37,6 +37,8 @@ def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None
     with Fleet(broker_address(broker)) as fleet:
         status = fleet.status()
         ledger = fleet.ledger(verify=verify, node=node)
+    if node is not None and not ledger.rows and not ledger.gaps and node not in _agents_of(status):
+        raise CheckFailed(f"no agent is called {node!r}; 'tinyprof status' lists those that there are")
     worst = worst_of(status)
     if as_json:
         emit_json(
@@ -53,6 +55,10 @@ def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None
     return 1 if failed else 0
 
 
+def _agents_of(status: "FleetStatus") -> set[str]:
+    return {view.status.node for reply in status.collectors.values() for view in reply.agents}
+
+
 def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
     replies = sorted(status.collectors.items())
     click.echo(table(("collector", "health", "stores"), [
@@ -61,11 +67,11 @@ def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
     ]))  # fmt: skip
     agents = [view for _, reply in replies for view in reply.agents]
     if agents:
-        click.echo("\n" + table(("agent", "health", "boards", "in spool", "skew ms"), [
+        click.echo("\n" + table(("agent", "health", "boards", "in spool", "skew ms", "sack ms"), [
             (view.status.node, view.health, str(len(view.status.boards)), str(view.status.spool_records),
-             "-" if view.skew_ms is None else f"{view.skew_ms:.0f}")
+             _whole(view.skew_ms), _whole(view.sack_lag_ms))
             for view in agents
-        ], right="llrrr"))  # fmt: skip
+        ], right="llrrrr"))  # fmt: skip
     counts: dict[str, int] = {}
     for _, reply in replies:
         for health, count in reply.boards_by_health.items():
@@ -79,6 +85,10 @@ def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
         click.echo(f"{name}: {one_line(reason)}", err=True)
     for gap in status.gaps:
         click.echo(f"incomplete: {gap}", err=True)
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _print_ledger(ledger: "FleetLedger", verify: bool) -> None:

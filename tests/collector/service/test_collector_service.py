@@ -133,6 +133,8 @@ def test_from_records_to_store_summary_replies_and_readiness(collector, config, 
     status = ask(client, "status", StatusRequest(), StatusReply)
     assert [(view.status.node, view.health) for view in status.agents] == [("lab.pi", "healthy")]
     assert status.boards_by_health == {"healthy": 1}
+    assert status.agents[0].sack_lag_ms is not None
+    assert 0 < status.agents[0].sack_lag_ms < fake_agent.WAIT_S * 1000
     assert status.ledger["stored"] == 3
     assert status.collector.health == "healthy"
 
