@@ -1,6 +1,7 @@
 """An MQTT 5 broker for one machine: rumqttd, from the package iotcore, in a process of its own on loopback.
 
-`python -m tinyprof.embedded_broker --port 1883` runs it until its standard input closes or it gets a signal.
+`python -m tinyprof.embedded_broker --port 1883` runs it until it gets a signal; with `--end-with-stdin`, until its
+standard input closes too, so that it cannot outlive who started it.
 """
 
 import argparse
@@ -64,7 +65,7 @@ class EmbeddedBroker:
     def start(self) -> Self:
         """Starts it. Raises BrokerFailed."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tinyprof.embedded_broker", "--port", str(self.port)],
+            [sys.executable, "-m", "tinyprof.embedded_broker", "--port", str(self.port), "--end-with-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -119,16 +120,23 @@ def _drain(process: "subprocess.Popen[bytes]") -> None:
                 pass
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+def _end_with_stdin() -> None:
+    """Reads the descriptor itself: a buffer's lock, held by this thread, would abort the interpreter at its end."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
     os._exit(0)
 
 
 def main() -> None:
     """Runs the broker in this process."""
-    parser = argparse.ArgumentParser(description="An MQTT 5 broker on loopback")
-    parser.add_argument("--port", type=int, default=1883)
-    port = parser.parse_args().port
+    parser = argparse.ArgumentParser(
+        prog="python -m tinyprof.embedded_broker", description="An MQTT 5 broker on loopback, until Ctrl-C or SIGTERM."
+    )
+    parser.add_argument("--port", type=int, default=1883, help="the port that it listens on (default: 1883)")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed")
+    options = parser.parse_args()
+    port = options.port
     try:
         from iotcore import IotCoreBroker
     except ImportError:
@@ -138,7 +146,8 @@ def main() -> None:
         path = Path(folder) / "rumqttd.toml"
         path.write_text(configuration)
         broker = IotCoreBroker(config_path=str(path))
-    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    if options.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, name="end-with-stdin", daemon=True).start()
     try:
         broker.run_forever()
     except KeyboardInterrupt:
