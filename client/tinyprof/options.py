@@ -21,6 +21,22 @@ def to_seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | No
         raise click.BadParameter(str(why)) from None
 
 
+def node_option(text: str) -> Callable[[Command], Command]:
+    """`--node`, the agent that a command is about; `text` says what for."""
+    return click.option("--node", metavar="SITE.AGENT", callback=_checked_node, help=text)
+
+
+def _checked_node(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    from tinyprof_protocol.names import BadName, split_node
+
+    try:
+        if value is not None:
+            split_node(value)
+    except BadName as why:
+        raise click.BadParameter(str(why)) from None
+    return value
+
+
 def broker_option(command: Command) -> Command:
     """`--broker`, or TINYPROF_BROKER."""
     return click.option(

@@ -45,10 +45,10 @@ def run(address: BrokerAddress, *, once: bool, as_json: bool, screenshot: Path |
             else:
                 return _interactive(source)
         except Unreachable as why:
-            print(why, file=sys.stderr)
+            print(f"tinyprof: {why}", file=sys.stderr)
             return 1
         except OSError as why:
-            print(f"the picture cannot be written: {why}", file=sys.stderr)
+            print(f"tinyprof: the picture cannot be written: {why}", file=sys.stderr)
             return 1
     return 0
 
@@ -79,7 +79,7 @@ def _check(snapshot: Snapshot, source: Source, *, last: bool) -> None:
         return
     if last or (link.error and link.attempts >= ATTEMPTS):
         why = link.error or f"no answer from {source.name} in time"
-        raise Unreachable(f"{why}: start a broker there, or name another with --broker or {ENVIRONMENT_VARIABLE}")
+        raise Unreachable(f"{why}; start a broker there, or name another with --broker or {ENVIRONMENT_VARIABLE}")
 
 
 def picture(source: Source, path: Path, timeout_s: float) -> None:
@@ -109,7 +109,9 @@ def picture(source: Source, path: Path, timeout_s: float) -> None:
 
 def _interactive(source: Source) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("the dashboard needs a terminal: use --once, --json or --screenshot without one", file=sys.stderr)
+        print(
+            "tinyprof: the dashboard needs a terminal: use --once, --json or --screenshot without one", file=sys.stderr
+        )
         return 2
     from tinyprof_dashboard.app import Dashboard
 

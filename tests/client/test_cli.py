@@ -90,6 +90,9 @@ def test_the_list_of_commands_loads_nothing_heavy() -> None:
         (["boards", "--broker", "http://x"], "mqtt://HOST:PORT"),
         (["demo", "--boards", "abacus"], "soft-q4"),
         (["agent", "run"], "--config"),
+        (["status", "--node", "lab"], "site.agent"),
+        (["quarantine", "list", "--node", "Lab.A1"], "site.agent"),
+        (["quarantine", "show", "seven"], "item number"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(arguments, says) -> None:
@@ -152,13 +155,20 @@ def test_a_configuration_that_is_not_there_is_named(role, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["boards"], ["status"], ["history", "host", "ttft_ms"], ["profile", "host"], ["quarantine", "list"]],
+    [
+        ["boards"],
+        ["status"],
+        ["history", "host", "ttft_ms"],
+        ["profile", "host"],
+        ["quarantine", "list"],
+        ["dashboard", "--once"],
+    ],
     ids=" ".join,
 )
 def test_no_broker_is_one_line_and_exit_1(arguments) -> None:
     result = call(*arguments, broker=f"127.0.0.1:{free_port()}")
     assert result.exit_code == 1
-    assert "no broker at" in one_line(result)
+    assert one_line(result).startswith("tinyprof: no broker at")
 
 
 def test_a_broker_without_a_collector_is_one_line_and_exit_1() -> None:
@@ -245,6 +255,13 @@ def test_status_verify_fails_where_it_does_not(collector, broker) -> None:
     assert json.loads(result.stdout)["ledger"]["problems"] == ["lab.a1: 1 is missing"]
 
 
+def test_the_ledger_of_an_agent_that_is_not_there_is_one_line_and_exit_1(collector, broker) -> None:
+    collector(status_answers(ok=True) | {"ledger": lambda _: [LedgerReply([], ok=True)]})
+    result = call("status", "--node", "lab.a9", broker=broker.url)
+    assert result.exit_code == 1
+    assert "no agent is called 'lab.a9'" in one_line(result)
+
+
 @pytest.mark.parametrize(
     ("health", "bound", "code"),
     [("warning", "critical", 0), ("critical", "critical", 1), ("offline", "critical", 1), ("stale", "warning", 1)],
@@ -284,3 +301,11 @@ def test_the_quarantine_is_listed_shown_and_replayed(collector, broker) -> None:
     replayed = call("quarantine", "replay", "7", broker=broker.url)
     assert replayed.exit_code == 1
     assert "2 replayed, 1 stored" in replayed.stdout
+
+
+@pytest.mark.parametrize("action", ["show", "replay"])
+def test_an_item_that_is_not_in_quarantine_is_one_line_and_exit_1(collector, broker, action) -> None:
+    collector({"quarantine": lambda _: [QuarantineReply([], 0)]})
+    result = call("quarantine", action, "77", broker=broker.url)
+    assert result.exit_code == 1
+    assert one_line(result).startswith("tinyprof: no item 77 is in quarantine")

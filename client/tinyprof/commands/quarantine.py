@@ -4,9 +4,11 @@ import datetime as dt
 
 import click
 
-from tinyprof.options import broker_address, broker_option, json_option
-from tinyprof.terminal import emit_json, one_line, table
+from tinyprof.options import broker_address, broker_option, json_option, node_option
+from tinyprof.terminal import CheckFailed, emit_json, one_line, table
 
+ITEM_NUMBER = click.IntRange(0)
+ITEM_NUMBER.name = "item number"
 collector_option = click.option("--collector", metavar="ID", help="Ask this collector alone.")
 
 
@@ -19,7 +21,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--node", metavar="SITE.AGENT", help="Of one agent alone.")
+@node_option("Of one agent alone.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500), help="At most so many items.")
 @collector_option
 @broker_option
@@ -50,7 +52,7 @@ def list_items(broker: str | None, as_json: bool, collector: str | None, node: s
 
 
 @command.command("show")
-@click.argument("item", type=click.IntRange(0))
+@click.argument("item", type=ITEM_NUMBER)
 @collector_option
 @broker_option
 @json_option
@@ -62,8 +64,7 @@ def show(item: int, broker: str | None, as_json: bool, collector: str | None) ->
         replies = fleet.quarantine("show", item=item, collector=collector)
     found = [one for reply in replies.values() for one in reply.items]
     if not found:
-        click.echo(f"no item {item} is in quarantine; list them with 'tinyprof quarantine list'", err=True)
-        return 1
+        raise _not_there(item)
     if as_json:
         emit_json(found[0])
         return 0
@@ -80,8 +81,8 @@ def show(item: int, broker: str | None, as_json: bool, collector: str | None) ->
 
 
 @command.command("replay")
-@click.argument("item", type=click.IntRange(0), required=False)
-@click.option("--node", metavar="SITE.AGENT", help="Everything of one agent.")
+@click.argument("item", type=ITEM_NUMBER, required=False)
+@node_option("Everything of one agent.")
 @click.option("--all", "everything", is_flag=True, help="Everything that is kept.")
 @collector_option
 @broker_option
@@ -101,6 +102,8 @@ def replay(
         replies = fleet.quarantine("replay", item=item, node=node, collector=collector)
     replayed = sum(reply.replayed for reply in replies.values())
     stored = sum(reply.stored for reply in replies.values())
+    if item is not None and not replayed:
+        raise _not_there(item)
     if as_json:
         emit_json({"replayed": replayed, "stored": stored, "collectors": replies})
     else:
@@ -108,4 +111,8 @@ def replay(
         for reply in replies.values():
             for one in reply.items:
                 click.echo(f"item {one.item}: {one_line(one.reason)}", err=True)
-    return 0 if stored == replayed and (replayed or item is None) else 1
+    return 0 if stored == replayed else 1
+
+
+def _not_there(item: int) -> CheckFailed:
+    return CheckFailed(f"no item {item} is in quarantine; list them with 'tinyprof quarantine list'")
