@@ -41,7 +41,7 @@ class SqliteState:
         try:
             self._connection, self.set_aside = open_or_set_aside(path, MIGRATIONS)
         except (sqlite3.Error, OSError, WrongVersion) as why:
-            raise StateFailed(f"state {path}: {line_of(why)}") from why
+            raise StateFailed(f"state {path}: {_why_not_opened(why)}") from why
         if self.set_aside is not None:
             log.error("state %s could not be read and was set aside as %s", path, self.set_aside.name)
 
@@ -81,6 +81,16 @@ class SqliteState:
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
+
+
+def _why_not_opened(why: BaseException) -> str:
+    """SQLite's own words name neither who holds the file nor what to do."""
+    code = getattr(why, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another process holds it: stop that collector, or give this one another state_dir"
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return f"{line_of(why)}: is its folder one that may be written?"
+    return line_of(why)
 
 
 def _readable(rows: list[tuple[bytes]], kind: type[T]) -> list[T]:
