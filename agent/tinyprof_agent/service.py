@@ -320,14 +320,17 @@ def fewer_locks(locks: dict[str, threading.Lock], at_most: int) -> dict[str, thr
 
 
 def run(config: AgentConfig) -> int:
-    """Runs an agent until SIGTERM or SIGINT; returns the exit code: 0, or 1 with one line on stderr."""
+    """Runs an agent until SIGTERM or SIGINT; returns the exit code: 0, or another with one line on stderr.
+
+    2 is a configuration that cannot be used, 1 a spool that cannot be opened.
+    """
     logging.basicConfig(format=_LOG_FORMAT, stream=sys.stderr)
     logging.getLogger().setLevel(config.log_level)
     try:
         service = AgentService(config)
     except (SpoolError, BadBoard, SuiteError, BadAddress) as why:
         print(f"tinyprof agent: {why}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(why, SpoolError) else 2
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

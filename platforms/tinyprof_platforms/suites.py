@@ -15,7 +15,9 @@ MAX_TOKENS = 4096
 MAX_REPETITIONS = 1000
 MAX_TIMED_S = 600.0
 
-Prompt = Annotated[str, Meta(min_length=1, max_length=4096)]
+MAX_PROMPT_CHARACTERS = 4096
+
+Prompt = Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
 
 
 class SuiteError(ValueError):
@@ -76,6 +78,11 @@ def adapt(
     repetitions: int | None = None,
 ) -> Suite:
     """The suite with what a job asks for in its place; the gate stays. Raises SuiteError where a bound is broken."""
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt:
+            raise SuiteError(f"prompt {number} is empty")
+        if len(prompt) > MAX_PROMPT_CHARACTERS:
+            raise SuiteError(f"prompt {number} has {len(prompt)} characters, over {MAX_PROMPT_CHARACTERS}")
     wanted = {
         "prompts": prompts or suite.prompts,
         "max_tokens": suite.max_tokens if max_tokens is None else max_tokens,

@@ -86,6 +86,8 @@ def test_the_list_of_commands_loads_nothing_heavy() -> None:
         (["profile"], "--model"),
         (["profile", "x", "--port", "/dev/null"], "--model"),
         (["profile", "--model", "stories260k-q4_0", "--suite", "quik"], "quick"),
+        (["profile", "--model", "stories260k-q4_0", "--prompt", ""], "prompt 1 is empty"),
+        (["profile", "--model", "stories260k-q4_0", "--prompt", "Once", "--prompt", "a" * 5000], "prompt 2 has 5000"),
         (["quarantine", "replay"], "ITEM"),
         (["boards", "--broker", "http://x"], "mqtt://HOST:PORT"),
         (["demo", "--boards", "abacus"], "soft-q4"),
@@ -144,6 +146,15 @@ def test_an_unknown_key_in_a_configuration_is_named(role, tmp_path) -> None:
     result = call(role, "run", "--config", str(path))
     assert result.exit_code == 2
     assert "colour" in one_line(result)
+
+
+@pytest.mark.parametrize(("driver", "says"), [("abacus", "no driver is called"), ("probe", "port")])
+def test_a_board_that_cannot_be_configured_is_wrong_use(driver, says, tmp_path, root_level) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(f'[[boards]]\nname = "b"\ndriver = "{driver}"\n')
+    result = call("agent", "run", "--config", str(path), "--state-dir", str(tmp_path / "state"))
+    assert result.exit_code == 2
+    assert says in one_line(result)
 
 
 @pytest.mark.parametrize("role", ["agent", "collector"])
