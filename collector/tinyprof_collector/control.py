@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinyprof_collector.ingest import Ingest, Watchdog
-from tinyprof_collector.live_state import BadStatus, LinkView, LiveState, read_peer, read_status
+from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
+from tinyprof_collector.statuses import BadStatus, read_peer, read_status
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Message, Publication

@@ -78,10 +78,6 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def open_jobs(self) -> int:
-        """How many have not ended."""
-        return sum(entry.state not in ENDED for entry in self._entries.values())
-
     def state_of(self, job_id: bytes) -> JobState | None:
         """The state of a job, or None if it is not known."""
         entry = self._entries.get(job_id)

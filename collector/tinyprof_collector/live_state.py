@@ -26,24 +26,20 @@ from tinyprof_collector.peers import Peers
 from tinyprof_collector.presence import Presence
 from tinyprof_collector.replies import check_board, counted_by_health, publication
 from tinyprof_collector.stores.store import Arrival, BoardLatest
-from tinyprof_collector.summaries import BoardHistory, BoardKey, Summaries, page
+from tinyprof_collector.summaries import BoardKey, Summaries, history_of, page
 from tinyprof_protocol import topics
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.codec import BadMessage, decode, encode
-from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.codec import encode
+from tinyprof_protocol.connection import Publication
 from tinyprof_protocol.jobs import AgentView, BoardsReply, BoardsRequest, Job, StatusReply
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
-from tinyprof_protocol.records import Result, Sample
+from tinyprof_protocol.records import Sample
 
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48
 
 
 _node_of = attrgetter("node")
-
-
-class BadStatus(ValueError):
-    """A status that cannot be taken: it goes to the quarantine with this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +68,6 @@ class LinkView:
     dead_threads: tuple[str, ...] = ()
 
 
-def read_peer(message: Message) -> CollectorStatus:
-    """A collector's status from its message. Raises BadStatus if its bytes, its topic or its id are wrong."""
-    try:
-        topic = topics.parse(message.topic)
-        status = decode(message.payload, CollectorStatus)
-    except (topics.BadTopic, BadMessage) as why:
-        raise BadStatus(f"status: {why}") from None
-    if topic.collector != status.id:
-        raise BadStatus(f"status of collector {status.id} under the topic of {topic.collector}")
-    return status
-
-
-def read_status(message: Message) -> AgentStatus:
-    """An agent's status from its message. Raises BadStatus if its bytes, its topic or its node are wrong."""
-    try:
-        topic = topics.parse(message.topic)
-        status = decode(message.payload, AgentStatus)
-    except (topics.BadTopic, BadMessage) as why:
-        raise BadStatus(f"status: {why}") from None
-    if topic.node != status.node:
-        raise BadStatus(f"status of {status.node} under the topic of {topic.node}")
-    return status
-
-
 class LiveState:
     """The fleet as it is now."""
 
@@ -122,7 +94,7 @@ class LiveState:
         """Takes what the store knows of the boards, at the start."""
         with self._lock:
             for latest in boards:
-                self._summaries.restore((latest.node, latest.board), _history_of(latest, now_ns))
+                self._summaries.restore((latest.node, latest.board), history_of(latest, now_ns))
 
     def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> list[Publication]:
         """Takes an agent's status; returns the jobs that are to be sent to it."""
@@ -332,16 +304,3 @@ class LiveState:
             stores={name: store_health(why) for name, why in view.stores.items()},
             counters={name[:MAX_COUNTER_NAME]: min(max(value, 0), MAX_COUNT) for name, value in counters},
         )
-
-
-def _history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
-    """A board as the store knows it."""
-    history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
-    if latest.result is not None and isinstance(latest.result.body, Result):
-        history.result, history.result_ns = latest.result.body, latest.result.time_ns
-    if latest.sample is not None and isinstance(latest.sample.body, Sample):
-        history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
-    times = [time_ns for time_ns in (history.result_ns, history.sample_ns) if time_ns is not None]
-    history.last_seen_ns = min(max(times), now_ns) if times else None
-    history.newest = list(latest.newest)
-    return history

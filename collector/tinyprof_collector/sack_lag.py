@@ -15,7 +15,7 @@ MAX_NODES = 10_000
 
 
 class SackLag:
-    """`received` and `fell` are for the connection's thread, `taken` and `published` for the pipeline's, `median_ms` for any."""
+    """The connection's thread calls `received` and `fell`, the pipeline's `taken` and `published`, any `median_ms`."""
 
     def __init__(self, monotonic_s: Callable[[], float], max_nodes: int = MAX_NODES) -> None:
         self._monotonic_s = monotonic_s

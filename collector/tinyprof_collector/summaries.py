@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.health import BoardFacts, board_health
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.stores.store import RunSeen
+from tinyprof_collector.stores.store import BoardLatest, RunSeen
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.presence import SPARK_POINTS, BoardSummary
 from tinyprof_protocol.records import Record, Result, Sample
@@ -81,6 +81,19 @@ class BoardHistory:
                 break
             streak += 1
         return streak
+
+
+def history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
+    """A board as the store knows it."""
+    history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
+    if latest.result is not None and isinstance(latest.result.body, Result):
+        history.result, history.result_ns = latest.result.body, latest.result.time_ns
+    if latest.sample is not None and isinstance(latest.sample.body, Sample):
+        history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
+    times = [time_ns for time_ns in (history.result_ns, history.sample_ns) if time_ns is not None]
+    history.last_seen_ns = min(max(times), now_ns) if times else None
+    history.newest = list(latest.newest)
+    return history
 
 
 @dataclass(slots=True)
