@@ -42,6 +42,7 @@ class AccountImage(Struct, frozen=True, omit_defaults=True):
     sent_base: int = 1
     listed_base: int = 1
     forgotten: bool = False
+    recalled: bool = False
     accounted: Pairs = []
     quarantined: Pairs = []
     evicted: Pairs = []
@@ -69,6 +70,8 @@ class Account:
         self.listed_base = 1
         """The highest base that a status gave. It decides nothing about duplicates, only what the ledger shows."""
         self.forgotten = False
+        self.recalled = False
+        """The stores were asked what they hold of it: an account that is new here may be one whose state was lost."""
         self.accounted = RangeSet()
         self.quarantined = RangeSet()
         self.evicted = RangeSet()
@@ -190,6 +193,7 @@ class Account:
             self.sent_base,
             self.listed_base,
             self.forgotten,
+            self.recalled,
             self.accounted.pairs(),
             self.quarantined.pairs(),
             self.evicted.pairs(),
@@ -210,6 +214,8 @@ class Account:
         account.sent_base = image.sent_base
         account.listed_base = image.listed_base
         account.forgotten = image.forgotten
+        # What was reported evicted may have been stored just before a kill that kept the state from knowing.
+        account.recalled = image.recalled and not image.evicted
         account.accounted = RangeSet(image.accounted)
         account.quarantined = RangeSet(image.quarantined)
         account.evicted = RangeSet(image.evicted)

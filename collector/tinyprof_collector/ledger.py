@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec import Struct, structs
 
 from tinyprof_collector.accounting import Account, AccountImage
+from tinyprof_collector.ledger_sums import LedgerSums, Sums
 from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, AgentStatus
 from tinyprof_protocol.ranges import RangeSet
@@ -81,11 +82,16 @@ class Ledger:
         self._dirty_totals: set[str] = set()
         self._gone: set[tuple[str, bytes]] = set()
         self._ordinal = 0
+        self._unrecalled: dict[tuple[str, bytes], Account] = {}
         for kept in image.accounts if image else ():
-            self._nodes.setdefault(kept.node, {})[kept.epoch] = Account.from_image(kept)
+            account = self._nodes.setdefault(kept.node, {})[kept.epoch] = Account.from_image(kept)
+            if not account.recalled:
+                self._unrecalled[kept.node, kept.epoch] = account
             self._ordinal = max(self._ordinal, kept.ordinal)
         for totals in image.totals if image else ():
             self._totals[totals.node] = totals
+        self._sums = LedgerSums()
+        self._unsummed = {*self._nodes, *self._totals}
 
     def find(self, node: str, epoch: bytes) -> Account | None:
         """The account of an epoch, None if nothing was heard of it or it was summed up long ago."""
@@ -107,10 +113,23 @@ class Ledger:
         if account is None:
             self._ordinal += 1
             account = accounts[epoch] = Account(node, epoch, self._ordinal)
+            self._unrecalled[node, epoch] = account
             self._close_complete(node)
         account.forgotten = False
         self._dirty[node, epoch] = account
         return account
+
+    def unrecalled(self) -> list[Account]:
+        """Accounts of which the stores are still to be asked what they hold."""
+        return list(self._unrecalled.values())
+
+    def recall(self, account: Account, runs: Iterable[tuple[int, int]]) -> int:
+        """Takes what the stores hold of an account as stored; returns how many seqs that changed."""
+        entered = sum(account.settle(first, last, "stored") for first, last in runs)
+        account.recalled = True
+        self._unrecalled.pop((account.node, account.epoch), None)
+        self._dirty[account.node, account.epoch] = account
+        return entered
 
     def note_status(self, status: AgentStatus) -> None:
         """Takes in what an agent lists as owed; forgets older epochs that a complete list leaves out.
@@ -174,6 +193,7 @@ class Ledger:
 
     def kept(self) -> None:
         """The changes are safe."""
+        self._unsummed |= self._changed_nodes()
         self._dirty.clear()
         self._dirty_totals.clear()
         self._gone.clear()
@@ -192,11 +212,19 @@ class Ledger:
 
     def totals(self) -> dict[str, int]:
         """The sum of every class, and of duplicates, over all epochs."""
-        sums = dict.fromkeys((*LEDGER_CLASSES, "resent", "head"), 0)
-        for row in self.rows():
-            for name in sums:
-                sums[name] += getattr(row, name)
-        return sums
+        return dict(self.sums().totals)
+
+    def sums(self) -> Sums:
+        """The ledger in short; costs what changed since it was last asked for."""
+        changed = self._changed_nodes()
+        for node in self._unsummed | changed:
+            self._sums.replace(node, self.rows(node))
+        # What is not kept yet may change further, and is looked at again the next time.
+        self._unsummed = changed
+        return self._sums.now()
+
+    def _changed_nodes(self) -> set[str]:
+        return {node for node, _ in (*self._dirty, *self._gone)} | self._dirty_totals
 
     def nodes(self) -> list[str]:
         """Every node that was heard of."""
@@ -231,6 +259,7 @@ class Ledger:
             self._totals[node] = NodeTotals(node, **sums)
             self._dirty_totals.add(node)
             self._dirty.pop((node, account.epoch), None)
+            self._unrecalled.pop((node, account.epoch), None)
             self._gone.add((node, account.epoch))
             del accounts[account.epoch]
 

@@ -16,10 +16,11 @@ from msgspec import structs
 from tinyprof_collector.accounting import runs_of, sacks_for
 from tinyprof_collector.judging import Key, Plan, Unfit, Work, open_batch, plan_for, whole
 from tinyprof_collector.ledger import Ledger, reply_of
+from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.quarantine import Kept, Poison, Quarantine, QuarantineFailed
 from tinyprof_collector.state.state import State, StateFailed
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store, StoreFailed
-from tinyprof_collector.verification import held_runs, store_counts
+from tinyprof_collector.verification import held_runs, store_counts, stored_runs
 from tinyprof_protocol.codec import BadMessage, encode, unpack
 from tinyprof_protocol.connection import Message, Publication
 from tinyprof_protocol.jobs import LedgerReply, QuarantineItem, QuarantineReply, QuarantineRequest
@@ -110,6 +111,7 @@ class Pipeline:
                 return []
             sacks: list[Publication] = []
             try:
+                self._recall()
                 sacks += self._answer()
                 self._finish_replays()
                 self._handle_waiting()
@@ -150,6 +152,11 @@ class Pipeline:
         """The sum of every class, of `resent` and of `head` over all epochs."""
         with self._lock:
             return self._ledger.totals()
+
+    def ledger_sums(self) -> Sums:
+        """The ledger in short: its totals, and by node what is missing and what is in quarantine."""
+        with self._lock:
+            return self._ledger.sums()
 
     def counters(self) -> dict[str, int]:
         """What was counted since the start: batches, records, stored, held, expired, quarantined, resent, ..."""
@@ -286,7 +293,16 @@ class Pipeline:
             self._count("failures")
             self._put_away([whole(message, f"{type(why).__name__}: {why}")])
 
+    def _recall(self) -> None:
+        """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
+        for account in self._ledger.unrecalled():
+            runs = stored_runs(self._stores, account.node, account.epoch)
+            self._count("recalled", self._ledger.recall(account, runs))
+
     def _take_in(self, plan: Plan, messages: int) -> None:
+        for work in plan.works:
+            self._ledger.open(work.batch.node, work.batch.epoch)
+        self._recall()  # before the stores take anything new
         answers = self._write(plan.arrivals)
         refused = [
             Poison(arrival.node, agent_topic(arrival.node, "records"), answer.reason, arrival.data,
@@ -362,7 +378,7 @@ class Pipeline:
         seqs["stored"] = [arrival.seq for arrival in taken]
         entered = 0
         for outcome, which in seqs.items():
-            for first, last in runs_of(sorted(which)):
+            for first, last in runs_of(sorted(which)) if which else ():
                 n = account.settle(first, last, outcome)  # type: ignore[arg-type]
                 self._count(outcome, n)
                 entered += n

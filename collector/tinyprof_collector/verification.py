@@ -5,20 +5,25 @@ from collections.abc import Sequence
 from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
 from tinyprof_collector.stores.store import Store
+from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.jobs import LedgerRow
 from tinyprof_protocol.ranges import RangeSet
 
 MAX_QUESTIONS = 256
+MAX_RECALL_QUESTIONS = 8192
+"""Asked once for an epoch, and only where the state was lost."""
 
 
-def held_runs(stores: Sequence[Store], node: str, epoch: bytes, first: int, last: int) -> Pairs:
+def held_runs(
+    stores: Sequence[Store], node: str, epoch: bytes, first: int, last: int, questions: int = MAX_QUESTIONS
+) -> Pairs:
     """The runs of seqs from `first` to `last` that every store holds, found by halving. Raises StoreFailed.
 
-    Mostly one question is enough, because nothing or all is there. After 256 the rest is taken as not held.
+    Mostly one question is enough, because nothing or all is there. After so many questions the rest is taken as not held.
     """
     runs = RangeSet()
     open_ranges = [(first, last)]
-    for _ in range(MAX_QUESTIONS):
+    for _ in range(questions):
         if not open_ranges:
             break
         a, b = open_ranges.pop()
@@ -29,6 +34,15 @@ def held_runs(stores: Sequence[Store], node: str, epoch: bytes, first: int, last
             middle = (a + b) // 2
             open_ranges += [(a, middle), (middle + 1, b)]
     return runs.pairs()
+
+
+def stored_runs(stores: Sequence[Store], node: str, epoch: bytes) -> Pairs:
+    """All runs of an epoch's seqs that every store holds; one question where nothing is held. Raises StoreFailed."""
+    total = min(store.count(node, epoch).held for store in stores)
+    last = total
+    while last and last < MAX_SEQ and min(store.count(node, epoch, 1, last).held for store in stores) < total:
+        last = min(2 * last, MAX_SEQ)
+    return held_runs(stores, node, epoch, 1, last, MAX_RECALL_QUESTIONS) if total else []
 
 
 def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tuple[str, bytes], dict[str, StoreCount]]:

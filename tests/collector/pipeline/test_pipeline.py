@@ -156,8 +156,9 @@ def test_a_kill_between_store_and_state_counts_once(bench, make):
     assert sack.cum == 10
     assert (row(bench).stored, row(bench).quarantined, row(bench).verified) == (9, 1, 9)
     assert bench.pipeline.ledger(verify=True).ok
-    assert bench.pipeline.counters()["held"] == 9
-    assert (bench.stored, [arrival.seq for arrival in bench.held]) == ([], [1, 2, 3, *range(5, 11)])
+    assert bench.pipeline.counters()["recalled"] == 9
+    # The stores were asked first, so all are duplicates; followers read the store when they start.
+    assert (bench.stored, bench.held) == ([], [])
 
 
 def test_after_a_lost_state_what_the_store_held_is_told_apart_from_what_is_new(bench, make):
@@ -193,14 +194,14 @@ def test_what_was_stored_before_the_quarantine_failed_is_new_and_is_so_once(benc
     assert [arrival.seq for arrival in bench.stored] == [1, 2, 4, 5]
 
 
-def test_a_lost_state_takes_what_is_sent_again_as_stored_and_the_rest_on_the_agents_word(bench, make):
+def test_after_a_lost_state_what_the_store_holds_is_stored_whether_it_is_sent_again_or_not(bench, make):
     bench.pipeline.process([make.batch_message(range(1, 21), poison=[2])])
     bench.restart(lose_state=True)
     (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(11, 31), base=11)]))
     assert sack.cum == 30
     assert make.stored_seqs(bench.folder) == [1, *range(3, 31)]
     only = row(bench)
-    assert (only.stored, only.stored_on_word, only.quarantined, only.verified) == (20, 9, 1, 29)
+    assert (only.stored, only.stored_on_word, only.quarantined, only.verified) == (29, 0, 1, 29)
     assert bench.pipeline.ledger(verify=True).ok
 
 
@@ -292,3 +293,21 @@ def test_a_status_shows_what_is_in_the_spool(bench, make):
     bench.pipeline.process()
     bench.restart()
     assert (row(bench).in_spool, row(bench).head) == (4, 9)
+
+
+def test_after_a_lost_state_what_is_listed_no_more_is_stored_and_not_missing(bench, make):
+    bench.pipeline.process([make.batch_message([*range(1, 8), *range(12, 300, 2)], base=1)])
+    bench.restart(lose_state=True)
+    bench.pipeline.process([make.batch_message([1], epoch=make.epoch(2))])
+    listed = [EpochOwed(make.epoch(), 8, 305), EpochOwed(make.epoch(2), 1, 1)]
+    bench.pipeline.note_status(AgentStatus(make.node, "online", epochs=listed))
+    bench.pipeline.process()
+    old = next(row for row in bench.pipeline.ledger(verify=True).rows if row.epoch == make.epoch())
+    assert (old.stored, old.verified, old.head, old.missing) == (7 + 144, 7 + 144, 305, 0)
+
+
+def test_what_only_the_retention_remembers_is_taken_on_the_agents_word(bench, make):
+    bench.restart(lose_state=True)
+    bench.pipeline.process([make.batch_message(range(11, 31), base=11)])
+    only = row(bench)
+    assert (only.stored, only.stored_on_word, only.verified) == (20, 10, 20)
