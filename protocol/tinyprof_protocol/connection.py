@@ -83,6 +83,7 @@ class Connection:
         reconnect: Reconnect | None = None,
         keepalive_s: int = KEEPALIVE_S,
         max_inflight: int = MAX_INFLIGHT,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self._address = address
         self._client_id = client_id
@@ -92,6 +93,7 @@ class Connection:
         self._reconnect = reconnect or Reconnect()
         self._keepalive_s = keepalive_s
         self._max_inflight = max_inflight
+        self._connect_timeout_s = connect_timeout_s
         self._client: paho.Client | None = None
         self._connected_at: float | None = None
         self._subscribe_mid: int | None = None
@@ -192,11 +194,11 @@ class Connection:
 
     def _one_connection(self) -> float:
         """Connects and serves until the connection ends; returns the wait before the next attempt, in seconds."""
-        client = self._make_client()
         self._connected_at = None
         self._drop_reason = ""
         self._refusal = ""
         try:
+            client = self._make_client()
             client.connect(
                 self._address.host,
                 self._address.port,
@@ -210,6 +212,9 @@ class Connection:
         with self._lock:
             self._client = client
             self._early.clear()
+        if self._stopping.is_set():
+            # `stop` came while the broker was being reached, and found no client that it could disconnect.
+            client.disconnect()
         reason = self._serve(client)
         return self._ended(reason)
 
@@ -225,8 +230,10 @@ class Connection:
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return self._drop_reason or paho.error_string(code)
             now = time.monotonic()
-            if self._connected_at is None and now - started > CONNECT_TIMEOUT_S:
-                return f"the broker at {self._address} accepted the connection but said nothing"
+            if not self.state.connected and now - started > self._connect_timeout_s:
+                silent = self._connected_at is None
+                what = "accepted the connection but said nothing" if silent else "does not answer the subscription"
+                return f"the broker at {self._address} {what}"
             if not told_long and self._connected_at is not None and now - self._connected_at > SHORT_LIFE_S:
                 told_long = True
                 self._reconnect.lived_long()
@@ -274,7 +281,7 @@ class Connection:
 
     def _make_client(self) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
-        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.connect_timeout = self._connect_timeout_s
         client.max_inflight_messages_set(self._max_inflight)
         client.max_queued_messages_set(MAX_QUEUED)
         if self._address.username is not None:

@@ -1,0 +1,105 @@
+"""What must not end the connection's thread, or keep it alive: a broker that is silent, a stop at a bad moment."""
+
+import contextlib
+import queue
+import socket
+import threading
+
+from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
+from tinyprof_protocol.connection import Connection, Hooks
+from tinyprof_protocol.reconnect import Reconnect
+
+PATIENCE_S = 20
+CONNACK = b"\x20\x03\x00\x00\x00"
+
+
+class Quick(Reconnect):
+    """Connects again at once."""
+
+    def _backoff(self) -> float:
+        return 0.05
+
+
+class MuteBroker:
+    """Takes connections and acknowledges each CONNECT; it answers nothing else."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.connects: queue.Queue[int] = queue.Queue()
+        self._peers: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer = self._server.accept()[0]
+                self._peers.append(peer)
+                peer.settimeout(PATIENCE_S)
+                peer.recv(1000)
+                peer.sendall(CONNACK)
+                self.connects.put(len(self._peers))
+
+    def close(self) -> None:
+        for one in (self._server, *self._peers):
+            one.close()
+
+
+class SlowToReach(BrokerAddress):
+    """A broker whose name takes its time to be looked up."""
+
+    asked = threading.Event()
+    go = threading.Event()
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "host":
+            self.asked.set()
+            self.go.wait(PATIENCE_S)
+        return super().__getattribute__(name)
+
+
+def test_a_broker_that_does_not_answer_the_subscription_is_left_and_tried_again():
+    broker = MuteBroker()
+    connection = Connection(
+        parse_broker(f"mqtt://127.0.0.1:{broker.port}"), "site.agent", Hooks(), subscriptions=[("a/b", 1)],
+        reconnect=Quick(), connect_timeout_s=0.2,
+    )  # fmt: skip
+    connection.start()
+    try:
+        assert [broker.connects.get(timeout=PATIENCE_S) for _ in range(3)] == [1, 2, 3]
+        assert "does not answer the subscription" in connection.state.error
+    finally:
+        connection.stop()
+        broker.close()
+
+
+def test_a_certificate_file_that_is_not_there_is_an_error_that_is_tried_again(tmp_path):
+    tried: queue.Queue[int] = queue.Queue()
+
+    class Counted(Reconnect):
+        def after_failure(self) -> float:
+            tried.put(1)
+            return 0.01
+
+    address = BrokerAddress("127.0.0.1", 1, tls=True, ca_file=tmp_path / "none.pem")
+    connection = Connection(address, "site.agent", Hooks(), reconnect=Counted())
+    connection.start()
+    try:
+        assert sum(tried.get(timeout=PATIENCE_S) for _ in range(3)) == 3
+        assert "No such file" in connection.state.error
+    finally:
+        connection.stop()
+
+
+def test_a_stop_while_the_broker_is_being_reached_leaves_no_connection_behind():
+    broker = MuteBroker()
+    address = SlowToReach("127.0.0.1", broker.port)
+    connection = Connection(address, "site.agent", Hooks())
+    connection.start()
+    assert address.asked.wait(PATIENCE_S)
+    connection.stop(timeout_s=0.1)
+    address.go.set()
+    connection.stop(timeout_s=PATIENCE_S)
+    ended = [thread for thread in threading.enumerate() if thread.name == "mqtt-site.agent"] == []
+    broker.close()
+    assert ended
