@@ -31,6 +31,7 @@ from typing import Any
 from collector_load import LIST, bare_seconds, batch_messages, result_record
 from collector_path import BATCH, RAISED, measure_hundreds, measure_ones
 
+from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.quarantine import Quarantine
 from tinyprof_collector.state.sqlite import SqliteState
@@ -40,6 +41,7 @@ from tinyprof_protocol.connection import Message
 from tinyprof_protocol.delivery import Batch, Sack
 
 TARGET_RATIO = 0.5
+NODES = 10_000
 WITH_TARGET = ("hundreds", "ones")
 
 
@@ -79,6 +81,29 @@ def measure_pipeline(records: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_refresh(_records: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds for the sums of 10,000 nodes: the first time, and after 100 of them changed; and all rows anew."""
+    ledger = Ledger()
+    epochs = {f"lab.bench-{number}": os.urandom(16) for number in range(NODES)}
+    for node, epoch in epochs.items():
+        ledger.open(node, epoch).settle(1, 1000, "stored")
+    ledger.kept()
+    taken: dict[str, list[float]] = {"all_rows": [], "after_100_changed": []}
+    started = time.perf_counter()
+    ledger.sums()
+    first = time.perf_counter() - started
+    for number in range(rounds):
+        for node in list(epochs)[:100]:
+            ledger.open(node, epochs[node]).settle(1001 + number, 1001 + number, "stored")
+        ledger.kept()
+        for name, work in (("after_100_changed", ledger.sums), ("all_rows", ledger.rows)):
+            started = time.perf_counter()
+            work()
+            taken[name].append(time.perf_counter() - started)
+    ms = {f"{name}_ms": round(statistics.median(times) * 1e3, 2) for name, times in taken.items()}
+    return {"nodes": NODES, "first_ms": round(first * 1e3, 2), **ms}
+
+
 def main() -> int:
     """Runs what was asked for and prints it; 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -88,6 +113,7 @@ def main() -> int:
         "hundreds": measure_hundreds,
         "ones": measure_ones,
         "pipeline": measure_pipeline,
+        "refresh": measure_refresh,
     }
     parser.add_argument("--part", choices=tuple(parts), help="one of them only")
     parser.add_argument("--json", action="store_true")

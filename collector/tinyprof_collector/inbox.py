@@ -18,6 +18,8 @@ GATHER_FROM = 16
 GATHER_OF_EACH = 8
 GATHER_STEP_S = 0.01
 GATHER_STEPS = 30
+GATHER_QUIET_STEPS = 3
+"""The thread that puts may be busy sending the last answers; silence for longer means that no more come."""
 MAX_COUNTED_NODES = 10_000
 _NODE_LEVEL = 3
 
@@ -78,13 +80,15 @@ class Inbox:
 
     def _gather(self, limit: int) -> None:
         """Where many come, waits up to 0.3 s while more come, to about 8 of each agent: fewer answers serve them."""
+        quiet = 0
         for _ in range(GATHER_STEPS):
             before = self._size
             enough = min(limit, GATHER_OF_EACH * len(self._queues))
             if not GATHER_FROM <= before < enough or self._bytes >= MAX_TAKEN_BYTES or self._closed:
                 return
             self._changed.wait(GATHER_STEP_S)
-            if self._size == before:
+            quiet = quiet + 1 if self._size == before else 0
+            if quiet >= GATHER_QUIET_STEPS:
                 return
 
     def _one_round(self, taken: list[Message], limit: int) -> int:

@@ -22,6 +22,8 @@ MAX_PEER_STATUSES = 200
 
 _STATUS_SLASHES = topics.collector_status().count("/")
 
+_COLLECTORS = f"{topics.ROOT}/collector/"
+
 Route = Literal["records", "status", "request", "own", "peer", "other"]
 
 
@@ -42,7 +44,7 @@ def route(topic: str, collector: str) -> Route:
 
     Statuses of other collectors are `peer`; those whose id has a dot, which a node could forge, are `other`.
     """
-    if topic.startswith(f"{topics.ROOT}/collector/"):
+    if topic.startswith(_COLLECTORS):
         if topic == topics.collector_status(collector):
             return "own"
         if topic.startswith(f"{topics.ROOT}/collector/{collector}/requests/"):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from tinyprof_collector.accounting import Pairs, runs_of
+from tinyprof_collector.accounting import MAX_RANGES, Pairs, runs_of
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.quarantine import Poison
 from tinyprof_collector.stores.store import Arrival
@@ -154,8 +154,13 @@ def _span(batch: Batch, seqs: list[int]) -> tuple[int, int]:
 def _has_room(plan: Plan, batch: Batch, pairs: Pairs, ledger: Ledger) -> bool:
     key = (batch.node, batch.epoch)
     account = ledger.find(*key)
-    already = [*plan.planned.get(key, ()), *plan.evicting.get(key, ())]
-    return account is None or account.has_room_for([*already, *pairs], batch.base)
+    if account is None:
+        return True
+    planned, evicting = plan.planned.get(key), plan.evicting.get(key, [])
+    coming = (len(planned) if planned is not None else 0) + len(evicting) + len(pairs)
+    if len(account.accounted) + coming < MAX_RANGES:
+        return True
+    return account.has_room_for([*(planned or ()), *evicting, *pairs], batch.base)
 
 
 @lru_cache(maxsize=20_000)

@@ -24,6 +24,7 @@ from tinyprof_collector.endpoints import CannotListen, Endpoints
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
 from tinyprof_collector.jobs import ReplyTo
+from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_collector.peers import shown
 from tinyprof_collector.pipeline import Pipeline
@@ -71,9 +72,7 @@ class Collector:
         self.state_dir = state_dir_of(config, os.environ)
         self.endpoints: Endpoints | None = None
         self._ledger_seen_s: float | None = None
-        self._missing: dict[str, int] = {}
-        self._quarantined: dict[str, int] = {}
-        self._totals: dict[str, int] = {}
+        self._sums = Sums({}, {}, {})
 
     # ---- life
 
@@ -233,18 +232,15 @@ class Collector:
         now_s = self._clock.monotonic_s()
         if self._ledger_seen_s is None or now_s - self._ledger_seen_s >= self._config.status_interval_s:
             self._ledger_seen_s = now_s
-            self._missing, self._quarantined = {}, {}
-            for row in self._pipeline.ledger().rows:
-                self._missing[row.node] = self._missing.get(row.node, 0) + row.missing
-                self._quarantined[row.node] = self._quarantined.get(row.node, 0) + row.quarantined
-            self._totals = self._pipeline.ledger_totals()
+            self._sums = self._pipeline.ledger_sums()
         holding = self._pipeline.holding
         stores = {self._store.name: self._store.check() or ""}
         kept = self._state.check() or self._quarantine.check() or ""
         if holding is not None and not kept and not any(stores.values()):
             kept = holding.reason
         counters = {**self._pipeline.counters(), "inbox_deferred": sum(self._inbox.deferred().values())}
-        view = PipelineView(stores, kept, counters, self._totals, self._missing, self._quarantined)
+        sums = self._sums
+        view = PipelineView(stores, kept, counters, sums.totals, sums.missing, sums.quarantined)
         self._live.note_pipeline(view, self._clock.wall_ns())
 
     # ---- the control thread
