@@ -19,6 +19,8 @@ Trust = Literal["always", "auto"]
 
 STEP_BACK_NS = 1_000_000_000
 UNSYNCHRONISED_WAIT_NS = 60 * 1_000_000_000
+LATEST_NS = 7_258_118_400 * 1_000_000_000
+"""The year 2200: no collector's time beyond it is taken, so that no time stamp leaves int64."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STA_UNSYNC = 0x0040
 
@@ -131,6 +133,8 @@ class HostClock:
 
     def observe(self, collector_ns: int) -> None:
         """Takes note of the time in a collector's status that came live (a retained one may be of any age)."""
+        if not 0 < collector_ns < LATEST_NS:
+            return
         raw = self._raw()
         with self._lock:
             self._anchor_ns = collector_ns - raw.boottime_ns

@@ -23,10 +23,10 @@ from tinyprof_agent.uplink import Uplink
 from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import SuiteError, shipped_suites
 from tinyprof_protocol.broker_address import BadAddress, BrokerAddress
-from tinyprof_protocol.codec import BadMessage, decode, encode
+from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
 from tinyprof_protocol.jobs import Progress
-from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Body, Sample
 from tinyprof_protocol.topics import agent_topic, collector_status
 
@@ -187,8 +187,8 @@ class AgentService:
             self._uplink.on_sack(message.payload)
         elif message.topic == agent_topic(self._node, "jobs"):
             self._on_job(message.payload)
-        elif not message.retain:
-            self._on_collector(message.payload)
+        else:
+            self._on_collector(message)
 
     def _on_job(self, payload: bytes) -> None:
         with self._signal:
@@ -198,15 +198,15 @@ class AgentService:
             self._jobs_waiting.append(payload)
             self._signal.notify()
 
-    def _on_collector(self, payload: bytes) -> None:
+    def _on_collector(self, message: Message) -> None:
         """A live collector's time; it is believed only where the rule of trust has nothing better."""
         try:
-            collector = decode(payload, CollectorStatus)
+            time_ns = statuses.collector_time_ns(message)
         except BadMessage:
             self._count("bad_collector_statuses")
             return
-        if collector.state == "online" and collector.time_ns > 0:
-            self._clock.observe(collector.time_ns)
+        if time_ns is not None:
+            self._clock.observe(time_ns)
 
     def _on_progress(self, progress: Progress) -> None:
         if self._connection.state.connected:
@@ -218,7 +218,7 @@ class AgentService:
 
     def _keep(self) -> None:
         cadence = statuses.Cadence(self._config.uplink.status_every_s)
-        self._book.resume(self._workers)
+        self._guard(self._book.resume, self._workers)
         every_s = self._config.host_sample_every_s
         next_sample_s = time.monotonic() if every_s else float("inf")
         next_forget_s = time.monotonic() + FORGET_EVERY_S

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from tinyprof_agent.clock import Reading
 from tinyprof_agent.spool import SpoolStats
-from tinyprof_protocol.codec import encode, pack
-from tinyprof_protocol.connection import Publication
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, EpochOwed
-from tinyprof_protocol.topics import agent_topic
+from tinyprof_protocol.codec import BadMessage, decode, encode, pack
+from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed
+from tinyprof_protocol.topics import BadTopic, agent_topic, parse
 
 AT_MOST_EVERY_S: Final = 1.0
 """A change is told no sooner than this after the last word."""
@@ -104,6 +104,23 @@ def status_publication(status: AgentStatus) -> Publication:
 def last_will(node: str) -> Publication:
     """What the broker says when the agent's connection is gone: it is offline, and nothing of its epochs."""
     return status_publication(AgentStatus(node=node, state="offline"))
+
+
+def collector_time_ns(message: Message) -> int | None:
+    """The time in a collector's live status; None where it says nothing of now. Raises BadMessage.
+
+    An access list lets an agent write wherever its node is the fourth level of a topic, `collector/{node}/status`
+    included: the dot in it tells that no collector speaks there.
+    """
+    try:
+        speaker = parse(message.topic).collector
+    except BadTopic as why:
+        raise BadMessage(str(why)) from None
+    status = decode(message.payload, CollectorStatus)
+    if status.id != speaker:
+        raise BadMessage(f"status of collector {status.id} under the topic of {speaker or 'none'}")
+    live = not message.retain and status.state == "online" and status.time_ns > 0
+    return status.time_ns if live else None
 
 
 @dataclass(slots=True)

@@ -98,3 +98,10 @@ def test_this_machine_has_a_clock_and_a_boot(tmp_path: Path) -> None:
     assert second.boottime_ns >= first.boottime_ns
     assert len(boot_id(tmp_path / "none")) == 16
     assert isinstance(host_clock("auto").read(), Reading)
+
+
+def test_a_time_that_would_leave_int64_is_not_taken() -> None:
+    clock = HostClock("auto", BOOT, lambda: Raw(0, 100 * S, False))
+    clock.observe(2**63 - 1)
+    assert clock.skew_ns is None
+    assert clock.read().wall_ns is None

@@ -3,12 +3,16 @@
 import threading
 from dataclasses import replace
 
+import pytest
+
 from tinyprof_agent.clock import Reading
 from tinyprof_agent.service import fewer_locks
 from tinyprof_agent.spool import SpoolStats
-from tinyprof_agent.status import Cadence, Facts, last_will, make_status, status_publication
-from tinyprof_protocol.codec import decode
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, EpochOwed
+from tinyprof_agent.status import Cadence, Facts, collector_time_ns, last_will, make_status, status_publication
+from tinyprof_protocol.codec import BadMessage, decode, encode
+from tinyprof_protocol.connection import Message
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed
+from tinyprof_protocol.topics import collector_status
 
 FACTS = Facts(
     node="lab.one", version="1", started_ns=5, interval_s=10.0, now=Reading(b"b" * 16, 7, 9),
@@ -86,3 +90,21 @@ def test_boards_share_locks_so_that_only_so_many_measure_at_once() -> None:
     two = fewer_locks(locks, 2)
     assert len({id(lock) for lock in two.values()}) == 2
     assert two["a"] is two["b"]
+
+
+def collector_says(topic: str, *, retain: bool = False, **fields: object) -> Message:
+    said = CollectorStatus(**{"id": "main", "state": "online", "time_ns": 10**18, **fields})  # type: ignore[arg-type]
+    return Message(topic, encode(said), retain, None, None)
+
+
+def test_a_live_collectors_time_is_taken() -> None:
+    topic = collector_status("main")
+    assert collector_time_ns(collector_says(topic)) == 10**18
+    for silent in ({"retain": True}, {"state": "offline"}, {"time_ns": 0}):
+        assert collector_time_ns(collector_says(topic, **silent)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("topic", ["tinyprof/1/collector/lab.evil/status", "tinyprof/1/collector/other/status"])
+def test_no_agent_can_pass_for_a_collector(topic: str) -> None:
+    with pytest.raises(BadMessage):
+        collector_time_ns(collector_says(topic))
