@@ -19,6 +19,7 @@ KEEPS_BOARD: Final = frozenset({"refused"})
 LOSES_BOARD: Final = frozenset({"gone", "lost", "busy"})
 MAX_LINE: Final = 300
 
+_LOG_LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 Doing = Literal["open", "run", "sample"]
 _log = logging.getLogger(__name__)
 
@@ -144,5 +145,5 @@ class BoardSession:
             self._event(name, level, message, run_id)
 
     def _event(self, name: str, level: Level, message: str, run_id: bytes | None = None) -> None:
-        _log.info("board %s: %s: %s", self._board, name, message)
+        _log.log(_LOG_LEVELS[level], "board %s: %s: %s", self._board, name, message)
         self._events.append(Event(name, level, message[:MAX_LINE], board=self._board, run_id=run_id))

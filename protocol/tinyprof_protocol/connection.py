@@ -207,7 +207,9 @@ class Connection:
                 properties=_no_session(),
             )
         except (OSError, ValueError) as why:
-            self._note(f"no broker at {self._address}: {_line(why)}")
+            self._note(
+                f"no broker at {self._address}: {_line(why)}", "; start one there, or name another; it is tried again"
+            )
             return self._reconnect.after_failure()
         with self._lock:
             self._client = client
@@ -262,9 +264,10 @@ class Connection:
             self._count(published.outcome)
             self._guard(self._hooks.on_published, published)
 
-    def _note(self, error: str) -> None:
+    def _note(self, error: str, advice: str = "") -> None:
+        """Logs an error once until another comes; `advice` is for the log alone: each client gives its own."""
         if error != self.state.error and not self._stopping.is_set():
-            log.warning("%s", error)
+            log.warning("%s%s", error, advice)
         self.state.error = error
 
     def _count(self, name: str, n: int = 1) -> None:

@@ -120,7 +120,8 @@ def test_an_owner_may_publish_while_it_is_told_of_another_publication(broker):
     connection.stop()
 
 
-def test_no_broker_is_one_line_that_names_it():
+def test_no_broker_is_one_line_that_names_it(caplog):
+    caplog.set_level("WARNING", logger="tinyprof_protocol")
     connection = Connection(parse_broker("mqtt://127.0.0.1:1"), "site.agent", Hooks(), reconnect=Quick())
     connection.start()
     deadline = time.monotonic() + PATIENCE_S
@@ -129,6 +130,8 @@ def test_no_broker_is_one_line_that_names_it():
     connection.stop()
     assert connection.state.attempts >= 3
     assert "no broker at mqtt://127.0.0.1:1" in connection.state.error
+    (said,) = [record.getMessage() for record in caplog.records if "no broker" in record.getMessage()]
+    assert "start one there" in said
 
 
 def test_delays_double_with_jitter_up_to_a_bound():

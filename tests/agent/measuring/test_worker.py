@@ -369,7 +369,8 @@ def test_a_board_that_resets_itself_is_told_once_and_used_again() -> None:
     assert [result.verdict for result in diary.results()[:2]] == ["invalid", "invalid"]
 
 
-def test_a_board_that_is_gone_is_told_once_and_comes_back() -> None:
+def test_a_board_that_is_gone_is_told_once_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", logger="tinyprof_agent")
     board, diary = ScriptedBoard(on_open=fails("gone", from_n=2, until_n=20)), Diary()
     board.on_round_trip = fails("gone", until_n=2)
     with working(board, diary, sample_every_s=0.01) as worker:
@@ -380,6 +381,8 @@ def test_a_board_that_is_gone_is_told_once_and_comes_back() -> None:
     assert diary.events() == ["board_connected", "board_lost", "circuit_open", "board_connected", "circuit_closed"]
     lost = next(body for body in diary.bodies if isinstance(body, Event) and body.name == "board_lost")
     assert lost.message.startswith("gone: ")
+    said = {record.getMessage().split(": ")[1]: record.levelname for record in caplog.records}
+    assert (said["board_lost"], said["circuit_open"]) == ("WARNING", "ERROR")
 
 
 def test_a_board_that_was_never_there_is_told_once_and_its_circuit_opens() -> None:
