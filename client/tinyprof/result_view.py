@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tinyprof.metric_names import show_bytes
 from tinyprof.terminal import one_line
 from tinyprof_protocol.metrics import METRICS
-from tinyprof_protocol.records import Conditions, Figure, Result
+from tinyprof_protocol.records import Conditions, Figure, Repetition, Result
 
 FIRST = ("ttft_ms", "tpot_ms", "prefill_tps", "decode_tps", "itl_p50_us", "itl_p99_us", "e2e_ms", "inference_ms")
 MAX_OUTPUT = 300
@@ -83,8 +83,19 @@ def _grounds(result: Result) -> Iterator[str]:
     state = _conditions(result.conditions)
     if state:
         yield f"machine  {state}"
+    full = [rep.output_tokens for rep in result.repetitions if _ended_by_context(rep, result)]
+    if full:
+        wanted = f"{min(full)} of {result.max_tokens} tokens wanted"
+        yield f"context  of {result.build.ctx} tokens was full after {wanted}"
+    for prompt in result.prompts:
+        yield f"prompt   {one_line(prompt)[:MAX_OUTPUT]}"
     if result.output:
         yield f"output   {one_line(result.output)[:MAX_OUTPUT]}"
+
+
+def _ended_by_context(repetition: Repetition, result: Result) -> bool:
+    tokens = repetition.prompt_tokens + repetition.output_tokens
+    return repetition.output_tokens < result.max_tokens and tokens >= result.build.ctx > 0
 
 
 def _conditions(conditions: Conditions) -> str:

@@ -36,7 +36,7 @@ _ALL: Final = (
         "Time to first token: t_1 - t0. t0 is when the whole request is known to the timing side (tokenising "
         "included, the link not); t_1 is when the first token's id is chosen.",
         _MLPERF,
-        decimals=2,
+        decimals=3,
     ),
     Metric(
         "tpot_ms",
@@ -58,7 +58,7 @@ _ALL: Final = (
     ),
     Metric("prefill_tps", "tokens/s", "higher", "prefill", "Prompt tokens (BOS counted) / TTFT.", _DESIGN),
     Metric("decode_tps", "tokens/s", "higher", "decode", "(n - 1) / (t_last - t_first).", _DESIGN),
-    Metric("e2e_ms", "ms", "lower", "E2E", "From t0 until the last token's id is chosen.", _DESIGN, decimals=2),
+    Metric("e2e_ms", "ms", "lower", "E2E", "From t0 until the last token's id is chosen.", _DESIGN, decimals=3),
     Metric(
         "inference_ms",
         "ms",

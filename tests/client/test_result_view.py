@@ -1,6 +1,6 @@
 from tinyprof.plot import draw
 from tinyprof.result_view import show_result
-from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Result
+from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Repetition, Result
 
 
 def result(**changes) -> Result:
@@ -37,8 +37,23 @@ def test_the_verdict_comes_first_and_then_its_reasons() -> None:
     assert lines[1].strip() == "the interval of TTFT is 7% wide"
 
 
+def test_a_prompt_stands_with_its_output() -> None:
+    assert "prompt   One day\noutput   in May" in shown(output=" in May")
+
+
+def test_an_output_that_the_context_cut_short_says_so() -> None:
+    cut, ended = (Repetition(0, 1.5, 0.5, prompt_tokens=227, output_tokens=n) for n in (29, 20))
+    assert "context  of 256 tokens was full after 29 of 50 tokens wanted" in shown(repetitions=[cut], max_tokens=50)
+    assert "was full" not in shown(repetitions=[cut], max_tokens=29)
+    assert "was full" not in shown(repetitions=[ended], max_tokens=50)
+
+
+def test_a_time_below_a_millisecond_keeps_its_digits() -> None:
+    assert "0.456 ms" in shown(figures={"ttft_ms": Figure(0.4564)})
+
+
 def test_a_figure_has_its_interval_with_its_true_coverage() -> None:
-    assert "96.9% interval 1.25 to 1.75, n = 6" in shown()
+    assert "96.9% interval 1.250 to 1.750, n = 6" in shown()
 
 
 def test_a_figure_without_an_interval_claims_none() -> None:
