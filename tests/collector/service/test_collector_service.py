@@ -342,7 +342,7 @@ def test_ready_only_with_a_broker(tmp_path):
 
 
 def test_a_second_collector_on_the_same_state_is_refused(collector, config):
-    with pytest.raises(CannotStart, match=r"state\.sqlite: .*locked"):
+    with pytest.raises(CannotStart, match=r"state\.sqlite: another process holds it"):
         Collector(config).start()
 
 
