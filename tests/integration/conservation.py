@@ -161,20 +161,6 @@ class Site:
         self._check_heads(ledger, owed, file_lost=file_lost)
         return ledger
 
-    def judge_without_state(self) -> LedgerReply:
-        """Where the collector had lost its state: all is in the store, once, and the ledger counts it as stored or on
-        the agent's word.
-        """
-        places = self._places()
-        lost = [one for one in self.owed() if places.get(one.text) != (one.epoch, one.seq)]
-        assert not lost
-        ledger = self.ledger()
-        for row in ledger.rows:
-            in_classes = sum(getattr(row, name) for name in LEDGER_CLASSES)
-            assert in_classes == row.head == row.stored + row.stored_on_word, row
-        assert ledger.ok, ledger.problems
-        return ledger
-
     def _places(self) -> dict[str, tuple[str, int]]:
         """Where each produced text is stored; fails where one is stored twice."""
         places: dict[str, tuple[str, int]] = {}
