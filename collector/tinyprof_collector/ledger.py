@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from tinyprof_collector.accounting import Account, AccountImage
 from tinyprof_collector.ledger_sums import LedgerSums, Sums
+from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, AgentStatus
 from tinyprof_protocol.ranges import RangeSet
@@ -139,13 +140,16 @@ class Ledger:
         if status.epochs is None:
             return
         newest = 0
+        complete = len(status.epochs) < MAX_EPOCHS_LISTED
         for owed in status.epochs:
-            if not self.may_open(status.node, owed.epoch, at_base=True):
+            # A complete list makes room for itself: what it leaves out is forgotten below. Else a node whose epochs
+            # all wait for what never comes (its spool was lost, another used its name) could never begin one again.
+            if not complete and not self.may_open(status.node, owed.epoch, at_base=True):
                 continue
             account = self.open(status.node, owed.epoch)
             account.list_owed(owed.base, owed.head)
             newest = max(newest, account.ordinal)
-        if len(status.epochs) >= MAX_EPOCHS_LISTED:
+        if not complete:
             return
         listed = {owed.epoch for owed in status.epochs}
         for epoch, account in self._nodes.get(status.node, {}).items():
@@ -255,7 +259,7 @@ class Ledger:
             row = row_of(account)
             totals = self._totals.get(node, NodeTotals(node))
             names = [name for name in NodeTotals.__struct_fields__ if name != "node"]
-            sums = {name: getattr(totals, name) + getattr(row, name) for name in names}
+            sums = {name: min(MAX_COUNT, getattr(totals, name) + getattr(row, name)) for name in names}
             self._totals[node] = NodeTotals(node, **sums)
             self._dirty_totals.add(node)
             self._dirty.pop((node, account.epoch), None)
@@ -346,7 +350,8 @@ def _one_row_a_node(rows: list[LedgerRow]) -> list[LedgerRow]:
         if before is None:
             sums[row.node] = structs.replace(row, epoch=SUMMED, base=1)
             continue
-        added = {name: getattr(before, name) + getattr(row, name) for name in (*LEDGER_CLASSES, "head", "resent")}
+        names = (*LEDGER_CLASSES, "head", "resent")
+        added = {name: min(MAX_COUNT, getattr(before, name) + getattr(row, name)) for name in names}
         verified = None if row.verified is None else row.verified + (before.verified or 0)
         sums[row.node] = structs.replace(before, cause=before.cause or row.cause, verified=verified, **added)
     return list(sums.values())

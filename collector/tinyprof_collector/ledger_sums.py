@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
 
 SUMMED_UP = (*LEDGER_CLASSES, "resent", "head")
@@ -48,5 +49,6 @@ class LedgerSums:
                 by_node[node] = value
 
     def now(self) -> Sums:
-        """The sums, as a copy."""
-        return Sums(dict(zip(SUMMED_UP, self._totals, strict=True)), dict(self._missing), dict(self._quarantined))
+        """The sums, as a copy. Each keeps the bound of a counter, whatever heads and bases agents make up."""
+        totals = [min(MAX_COUNT, total) for total in self._totals]
+        return Sums(dict(zip(SUMMED_UP, totals, strict=True)), dict(self._missing), dict(self._quarantined))

@@ -21,6 +21,7 @@ from tinyprof_collector.quarantine import Kept, Poison, Quarantine, QuarantineFa
 from tinyprof_collector.state.state import State, StateFailed
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store, StoreFailed
 from tinyprof_collector.verification import held_runs, store_counts, stored_runs
+from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.codec import BadMessage, encode, unpack
 from tinyprof_protocol.connection import Message, Publication
 from tinyprof_protocol.jobs import LedgerReply, QuarantineItem, QuarantineReply, QuarantineRequest
@@ -240,11 +241,28 @@ class Pipeline:
                 messages.pop(item, None)
                 failed[item] = str(why)
         stored = self._replay_records(arrivals, failed)
-        for message in messages.values():
-            self._handle_one(message)
+        for item, message in list(messages.items()):
+            why_not = self._replay_whole(message)
+            if why_not:
+                del messages[item]
+                failed[item] = why_not
         self._keep()
         self._quarantine.end_replay([item for item, _ in kept if item not in failed], failed)
         return stored + len(messages), failed
+
+    def _replay_whole(self, message: Message) -> str:
+        """Takes a batch in; returns why it cannot be taken, and then it stays in the quarantine."""
+        plan = plan_for([message], self._ledger)
+        if not plan.works:
+            return plan.poisons[0].reason if plan.poisons else "the bounds of ranges or epochs are reached"
+        try:
+            self._take_in(plan, 1)
+        except _HOLDS:
+            raise
+        except Exception as why:
+            log.exception("a message under %s could not be taken in", message.topic)
+            return f"{type(why).__name__}: {why}"
+        return ""
 
     def _replay_records(self, arrivals: dict[int, Arrival], failed: dict[int, str]) -> int:
         answers = self._write(list(arrivals.values()))
@@ -436,7 +454,7 @@ class Pipeline:
     # ---- counting
 
     def _count(self, name: str, n: int = 1) -> None:
-        self._counts[name] = self._counts.get(name, 0) + n
+        self._counts[name] = min(MAX_COUNT, self._counts.get(name, 0) + n)
 
     def _count_deferred(self, node: str) -> None:
         if node not in self._deferred and len(self._deferred) >= MAX_COUNTED_NODES:

@@ -14,7 +14,9 @@ from tinyprof_collector.ledger import (
     row_of,
     sum_of_classes,
 )
-from tinyprof_protocol.jobs import LedgerRow
+from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
+from tinyprof_protocol.codec import decode, encode
+from tinyprof_protocol.jobs import LedgerReply, LedgerRow
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 
 NODE = "lab.pi"
@@ -176,3 +178,26 @@ def test_a_fleet_too_large_for_its_epochs_gets_one_row_a_node():
     assert (len(reply.rows), reply.ok) == (900, True)
     assert all((row.epoch, row.stored, row.head) == (SUMMED, 20, 20) for row in reply.rows)
     assert structs.replace(reply.rows[0], node="") == structs.replace(reply.rows[1], node="")
+
+
+def test_a_node_whose_epochs_all_wait_for_what_never_comes_can_begin_anew():
+    ledger = Ledger()
+    for first in (100, 200):
+        ledger.note_status(status(*((first + n, 1, 5) for n in range(64))))
+    assert not ledger.may_open(NODE, epoch(1), at_base=True)
+    ledger.note_status(status((1, 1, 10)))
+    assert ledger.find(NODE, epoch(1)) is not None
+    assert ledger.may_open(NODE, epoch(2), at_base=False)
+    assert all(row.forgotten == (row.epoch != epoch(1)) for row in ledger.rows())
+
+
+def test_sums_keep_the_bound_of_a_counter_whatever_bases_are_made_up():
+    ledger = Ledger()
+    for number in range(1, 2300):
+        ledger.open(NODE, epoch(number)).receive_base(MAX_SEQ)
+        ledger.kept()
+    told = decode(encode(reply_of(ledger.rows())), LedgerReply)
+    assert told.rows[0].epoch == SUMMED
+    assert told.rows[0].head == MAX_COUNT
+    assert ledger.totals()["stored_on_word"] == MAX_COUNT
+    assert len(ledger.rows()) < 2 * MAX_EPOCHS + MAX_FORGOTTEN

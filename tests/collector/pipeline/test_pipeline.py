@@ -4,6 +4,7 @@ import sqlite3
 
 from tinyprof_collector.pipeline import PipelineSettings
 from tinyprof_collector.quarantine import QuarantineFailed
+from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 
@@ -311,3 +312,20 @@ def test_what_only_the_retention_remembers_is_taken_on_the_agents_word(bench, ma
     bench.pipeline.process([make.batch_message(range(11, 31), base=11)])
     only = row(bench)
     assert (only.stored, only.stored_on_word, only.verified) == (20, 10, 20)
+
+
+def test_a_whole_batch_that_fails_again_at_a_replay_stays(bench, make):
+    bench.pipeline.process([make.batch_message([1, 2 * 10**9])])
+    ((item,), total) = bench.pipeline.quarantine_list()
+    assert (total, item.reason) == (1, "seq 2000000000 lies over 1000000000 above the base 1")
+    reply = bench.pipeline.replay()
+    assert (reply.replayed, reply.stored, reply.total) == (1, 0, 1)
+    assert [kept.item for kept in reply.items] == [item.item]
+    assert make.stored_seqs(bench.folder) == []
+
+
+def test_made_up_bases_leave_every_counter_within_its_bound(bench, make):
+    for number in range(1, 4):
+        bench.pipeline.process([make.batch_message([], base=MAX_SEQ, epoch=make.epoch(number))])
+    assert bench.pipeline.counters()["on_word"] == MAX_COUNT
+    assert bench.pipeline.ledger_totals()["head"] == MAX_COUNT
