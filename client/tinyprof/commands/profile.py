@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tinyprof.options import broker_address, broker_option, json_option, to_seconds
 from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json, one_line
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from tinyprof_agent.boards import BoardConfig
     from tinyprof_platforms.suites import Suite
     from tinyprof_protocol.records import Result
+
+_ONLY_WITH = {"baud": "port", "activations": "model", "priority": "fleet", "within_s": "fleet", "broker": "fleet"}
 
 
 @click.command("profile")
@@ -42,9 +45,21 @@ def command(board: str | None, port: str | None, model: str | None, **options: A
     """
     if sum(target is not None for target in (board, port, model)) != 1:
         raise click.UsageError("name one BOARD of the fleet, or give --port or --model for one on this machine")
+    _refuse_what_has_no_effect("fleet" if board is not None else "port" if port is not None else "model")
     if board is not None:
         return _in_fleet(board, options)
     return _here(port, model, options)
+
+
+def _refuse_what_has_no_effect(target: str) -> None:
+    """An option that would be ignored is an error: whoever gives it believes that the figures rest on it."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        wanted = _ONLY_WITH.get(parameter.name or "", target)
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and wanted != target:
+            place = "a BOARD of the fleet" if wanted == "fleet" else f"--{wanted}"
+            raise click.UsageError(f"{parameter.opts[0]} has an effect with {place} only")
 
 
 def _here(port: str | None, model: str | None, options: dict[str, Any]) -> int:
