@@ -261,17 +261,22 @@ class Replies:
             work = self._queue.get()
             if work is _STOP:
                 return
-            self._one(*work)
+            try:
+                self._one(*work)
+            except Exception:
+                log.exception("a reply could not be sent")
 
     def _one(self, message: Message, to: ReplyTo) -> None:
         try:
             reply = answer(message, to, self._sources)
+            made = None if reply is None else publication(to, reply)
         except Exception:
             log.exception("a request to %s could not be answered", message.topic)
             reply = Failure("internal", "the collector could not answer; its log says why")
+            made = publication(to, reply)
         self._count("requests_failed" if isinstance(reply, Failure) else "requests_answered")
-        if reply is not None:
-            self._publish(publication(to, reply))
+        if made is not None:
+            self._publish(made)
 
     def _count(self, name: str) -> None:
         with self._lock:

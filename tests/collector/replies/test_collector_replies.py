@@ -295,3 +295,16 @@ def test_a_defect_is_answered_and_the_thread_lives():
     assert replies.dead_threads() == []
     replies.stop(WAIT_S)
     assert replies.counters()["requests_failed"] == 1
+
+
+def test_a_reply_that_cannot_be_packed_is_a_failure_and_the_thread_lives():
+    sent: queue.Queue = queue.Queue()
+    unpackable = LedgerReply([LedgerRow("lab.pi", bytes(16), 2**70)], True)
+    replies = Replies(sources(ledger=lambda _asked: unpackable), sent.put, workers=1, max_queued=4)
+    replies.start()
+    replies.submit(request("ledger", LedgerRequest()), TO)
+    assert decode(sent.get(timeout=WAIT_S).payload, Failure).code == "internal"
+    replies.submit(request("boards", BoardsRequest()), TO)
+    assert decode(sent.get(timeout=WAIT_S).payload, BoardsReply).total == 0
+    assert replies.dead_threads() == []
+    replies.stop(WAIT_S)
