@@ -1,5 +1,6 @@
 """The thread that owns the pipeline: it takes lists of records, and between them does what other threads ask of it."""
 
+import functools
 import logging
 import threading
 from collections import deque
@@ -143,7 +144,7 @@ class PipelineThread:
 
     def _process_and_publish(self, messages: list[Message]) -> None:
         for publication in self._guarded(lambda: self._process(messages)) or []:
-            if self._publish(publication) is None:
+            if self._guarded(functools.partial(self._publish, publication)) is None:
                 self.counts["acknowledgements_unsent"] += 1
 
     def _guarded(self, function: Callable[[], T]) -> T | None:

@@ -312,6 +312,10 @@ class Connection:
         self._count("connections")
         maximum = getattr(properties, "MaximumPacketSize", None)
         self.state.max_packet_bytes = int(maximum) if maximum else None
+        at_once = getattr(properties, "ReceiveMaximum", None)
+        if at_once:
+            # A broker throws out whoever exceeds its receive maximum; paho neither heeds it nor lets it be set now.
+            client._max_inflight_messages = min(self._max_inflight, int(at_once))  # noqa: SLF001
         if not self._subscriptions:
             self._connected()
             return

@@ -6,7 +6,7 @@ import socket
 import threading
 
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
-from tinyprof_protocol.connection import Connection, Hooks
+from tinyprof_protocol.connection import Connection, Hooks, Publication
 from tinyprof_protocol.reconnect import Reconnect
 
 PATIENCE_S = 20
@@ -103,3 +103,29 @@ def test_a_stop_while_the_broker_is_being_reached_leaves_no_connection_behind():
     ended = [thread for thread in threading.enumerate() if thread.name == "mqtt-site.agent"] == []
     broker.close()
     assert ended
+
+
+def test_no_more_is_under_way_than_the_broker_will_receive():
+    server = socket.create_server(("127.0.0.1", 0))
+    up = threading.Event()
+    connection = Connection(
+        BrokerAddress("127.0.0.1", server.getsockname()[1]), "site.agent", Hooks(on_connected=up.set)
+    )
+    connection.start()
+    peer = server.accept()[0]
+    try:
+        peer.settimeout(PATIENCE_S)
+        peer.recv(1000)
+        peer.sendall(b"\x20\x06\x00\x00\x03\x21\x00\x02")  # receive maximum: 2
+        assert up.wait(PATIENCE_S)
+        for number in range(5):
+            assert connection.publish(Publication("a", b"message %d" % number)) is not None
+        assert connection.publish(Publication("a", b"end", qos=0)) is not None  # not counted by the broker: comes last
+        received = b""
+        while b"end" not in received:
+            received += peer.recv(1000)
+        assert received.count(b"message") == 2
+    finally:
+        connection.stop(timeout_s=0.1)
+        peer.close()
+        server.close()

@@ -123,3 +123,20 @@ def test_it_refreshes_and_tries_again_without_messages():
     assert processed.wait(WAIT_S)
     assert thread.stop(WAIT_S)
     assert thread.counts["pipeline_errors"] == 0
+
+
+def test_a_publication_that_fails_is_counted_and_the_next_ones_are_sent():
+    source, sent = Source(), queue.Queue()
+
+    def publish(publication: Publication) -> int:
+        if publication.topic == "bad":
+            raise ValueError("a defect")
+        sent.put(publication.topic)
+        return 1
+
+    thread = thread_of(source, echo, publish)
+    thread.start()
+    source.lists.put([message("bad"), message("good")])
+    assert sent.get(timeout=WAIT_S) == "good"
+    assert thread.stop(WAIT_S)
+    assert (thread.counts["pipeline_errors"], thread.counts["acknowledgements_unsent"]) == (1, 1)
