@@ -25,6 +25,8 @@ from tinyprof_protocol.ranges import RangeSet
 
 MAX_RANGES = 1024
 """Ranges of accounted seqs that an epoch may have; a batch that would exceed it waits, unless it begins at its base."""
+MAX_RANGES_AT_BASE = 4 * MAX_RANGES
+"""Where that exception ends: what honest agents send from their base on closes gaps, so that they never come near."""
 
 Outcome = Literal["stored", "quarantined", "expired"]
 """What becomes of a record that was judged."""
@@ -165,16 +167,16 @@ class Account:
         """Whether the classes, each counted on its own, together hold as many seqs as are accounted."""
         return sum(self.classes().values()) == self.accounted.count()
 
-    def has_room_for(self, pairs: Iterable[tuple[int, int]], base: int) -> bool:
-        """Whether taking these ranges, and 1 to base - 1, keeps the epoch within its bound of ranges."""
+    def has_room_for(self, pairs: Iterable[tuple[int, int]], base: int, bound: int = MAX_RANGES) -> bool:
+        """Whether taking these ranges, and 1 to base - 1, keeps the epoch within a bound of ranges."""
         pairs = list(pairs)
-        if len(self.accounted) + len(pairs) + 1 <= MAX_RANGES:
+        if len(self.accounted) + len(pairs) + 1 <= bound:
             return True
         trial = self.accounted.copy()
         if base > 1:
             trial.add(1, base - 1)
         trial.update(pairs)
-        return len(trial) <= MAX_RANGES
+        return len(trial) <= bound
 
     def _fold_evicted(self) -> None:
         if len(self.evicted) > MAX_RANGES:

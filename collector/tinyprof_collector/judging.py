@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from tinyprof_collector.accounting import MAX_RANGES, Pairs, runs_of
+from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE, Pairs, runs_of
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.quarantine import Poison
 from tinyprof_collector.stores.store import Arrival
@@ -103,7 +103,8 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
     runs = runs_of(sorted(seqs))
     pairs = runs + [(evicted.first, evicted.last) for evicted in batch.evicted]
     at_base = not pairs or span[0] <= batch.base
-    if not ledger.may_open(*key, at_base=at_base) or not (at_base or _has_room(plan, batch, pairs, ledger)):
+    bound = MAX_RANGES_AT_BASE if at_base else MAX_RANGES
+    if not ledger.may_open(*key, at_base=at_base) or not _has_room(plan, batch, pairs, ledger, bound):
         plan.deferred.append(batch.node)
         return
     work = Work(batch, pairs, len(plan.arrivals))
@@ -151,16 +152,16 @@ def _span(batch: Batch, seqs: list[int]) -> tuple[int, int]:
     return lowest, highest
 
 
-def _has_room(plan: Plan, batch: Batch, pairs: Pairs, ledger: Ledger) -> bool:
+def _has_room(plan: Plan, batch: Batch, pairs: Pairs, ledger: Ledger, bound: int) -> bool:
     key = (batch.node, batch.epoch)
     account = ledger.find(*key)
     if account is None:
         return True
     planned, evicting = plan.planned.get(key), plan.evicting.get(key, [])
     coming = (len(planned) if planned is not None else 0) + len(evicting) + len(pairs)
-    if len(account.accounted) + coming < MAX_RANGES:
+    if len(account.accounted) + coming < bound:
         return True
-    return account.has_room_for([*(planned or ()), *evicting, *pairs], batch.base)
+    return account.has_room_for([*(planned or ()), *evicting, *pairs], batch.base, bound)
 
 
 @lru_cache(maxsize=20_000)

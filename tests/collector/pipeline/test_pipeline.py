@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE
 from tinyprof_collector.pipeline import PipelineSettings
 from tinyprof_collector.quarantine import QuarantineFailed
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
@@ -329,3 +330,18 @@ def test_made_up_bases_leave_every_counter_within_its_bound(bench, make):
         bench.pipeline.process([make.batch_message([], base=MAX_SEQ, epoch=make.epoch(number))])
     assert bench.pipeline.counters()["on_word"] == MAX_COUNT
     assert bench.pipeline.ledger_totals()["head"] == MAX_COUNT
+
+
+def test_batches_at_their_base_do_not_make_ranges_without_end(bench, make):
+    """An agent that never moves its base on and sends every other seq."""
+    for number in range(30):
+        first = 10 + 1000 * number
+        bench.pipeline.process([make.batch_message([1, *range(first, first + 510, 2)])])
+    deferred = bench.pipeline.deferred()[make.node]
+    assert deferred > 0
+    (kept,) = bench.state.load().accounts
+    assert MAX_RANGES < len(kept.accounted) <= MAX_RANGES_AT_BASE
+    # What closes the gaps is taken in all the same.
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([], base=40_000)]))
+    assert (sack.cum, sack.ranges) == (39_999, [])
+    assert bench.pipeline.deferred()[make.node] == deferred
