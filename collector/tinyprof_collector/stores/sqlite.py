@@ -93,6 +93,7 @@ class SqliteStore:
         self._monotonic = monotonic
         self._retention_ns = None if retention_days is None else int(retention_days * DAY_NS)
         self._error: str | None = None
+        self._tidy_error: str | None = None
         self._tidy_at = monotonic()
         try:
             self._connection = open_durable(path, MIGRATIONS)
@@ -110,8 +111,8 @@ class SqliteStore:
 
     def check(self) -> str | None:
         """What is wrong, in a line; None if the last write went well and the file answers."""
-        if self._error is not None:
-            return self._error
+        if self._error is not None or self._tidy_error is not None:
+            return self._error or self._tidy_error
         try:
             self._connection.execute("SELECT 1 FROM epochs LIMIT 1").fetchone()
         except sqlite3.Error as why:
@@ -126,12 +127,12 @@ class SqliteStore:
             except _TO_BLAME:
                 self._roll_back()
                 answers = [self._write_alone(arrival) for arrival in arrivals]
-            self._tidy_if_due()
         except sqlite3.Error as why:
             self._roll_back()
             self._error = f"store {self._path}: {line_of(why)}"
             raise StoreFailed(self._error) from why
         self._error = None
+        self._tidy_if_due()
         return answers
 
     def read(self) -> SqliteReader:
@@ -306,7 +307,15 @@ class SqliteStore:
     def _tidy_if_due(self) -> None:
         if self._retention_ns is None or self._monotonic() < self._tidy_at:
             return
-        deleted = self.tidy()
+        deleted = 0
+        try:
+            deleted = self.tidy()
+        except sqlite3.Error as why:
+            # What was just written is safe, and must not be held, or pass for old, because deleting failed.
+            self._roll_back()
+            self._tidy_error = f"store {self._path}: what is past its retention cannot be deleted: {line_of(why)}"
+        else:
+            self._tidy_error = None
         self._tidy_at = self._monotonic() + (0.0 if deleted >= TIDY_ROWS else TIDY_EVERY_S)
 
     def tidy(self) -> int:

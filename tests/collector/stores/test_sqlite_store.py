@@ -195,3 +195,23 @@ def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path):
     with pytest.raises(StoreFailed, match="not a database"):
         SqliteStore(path)
     assert path.read_bytes() == b"no database" * 1000
+
+
+def test_a_retention_that_cannot_delete_says_so_and_holds_no_record(tmp_path, make):
+    now = [make.now_ns, 0.0]
+    path = tmp_path / "s.sqlite"
+    store = SqliteStore(path, clock=lambda: now[0], monotonic=lambda: now[1], retention_days=10)
+    assert store.write([make.arrival(1)]) == ["stored"]
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TRIGGER stuck BEFORE DELETE ON records BEGIN SELECT RAISE(FAIL, 'no room'); END")
+    now[:] = [make.now_ns + 11 * DAY_NS, 100.0]
+    young = make.record(2, age_s=-11 * 24 * 3600.0)
+    assert store.write([make.arrival(2, young)]) == ["stored"]
+    assert "past its retention cannot be deleted: no room" in (store.check() or "")
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TRIGGER stuck")
+    now[1] = 200.0
+    assert store.write([make.arrival(3, structs.replace(young, time_ns=young.time_ns + 1000))]) == ["stored"]
+    assert store.check() is None
+    assert store.count(make.node) == StoreCount(2, 1)
+    store.close()
