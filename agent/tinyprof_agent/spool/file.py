@@ -13,7 +13,7 @@ from tinyprof_agent.clock import Clock, Reading
 from tinyprof_agent.spool import epochs as epoch_rows
 from tinyprof_agent.spool import salvage, schema
 from tinyprof_agent.spool.lock import SpoolLock
-from tinyprof_agent.spool.rows import Epoch
+from tinyprof_agent.spool.rows import Epoch, SpoolError
 from tinyprof_agent.spool.schema import transaction
 from tinyprof_protocol.presence import EpochOwed
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_SETTLED_LISTED: Final = 16
+MAX_DRAWS: Final = 100
+"""With more epochs than there are last digits of a time, some share theirs."""
 
 
 class SpoolFile:
@@ -61,11 +63,20 @@ class SpoolFile:
             current = None
         if current is None:
             self._drop_settled()
-            current = epoch_rows.begin(self.connection, self._urandom(16))
+            current = epoch_rows.begin(self.connection, self._new_name())
             self.epochs[current.epoch] = current
             self.current = current
         self._previous = reading
         return current
+
+    def _new_name(self) -> bytes:
+        """A name for an epoch. No other here has its digits, so that their times differ even after a step back."""
+        taken = {clocks.epoch_digits(name) for name in (*self.epochs, *(settled.epoch for settled in self.settled))}
+        for _ in range(MAX_DRAWS):
+            name = self._urandom(16)
+            if clocks.epoch_digits(name) not in taken:
+                break
+        return name
 
     def _drop_settled(self) -> None:
         """Forgets earlier epochs that owe nothing."""
@@ -112,7 +123,10 @@ class SpoolFile:
         return connection
 
     def _set_aside(self, why: BaseException) -> None:
-        aside = salvage.set_aside(self.path, self.clock.read().wall_ns)
+        try:
+            aside = salvage.set_aside(self.path, self.clock.read().wall_ns)
+        except OSError as no:
+            raise SpoolError(f"the spool {self.path} is corrupt ({why}) and cannot be set aside: {no.strerror}") from no
         self.count("set_aside")
         self.generation += 1
         log.error("the spool %s is corrupt (%s) and is set aside as %s", self.path, why, aside.name)

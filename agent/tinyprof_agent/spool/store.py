@@ -300,11 +300,15 @@ class Spool:
     def stats(self) -> SpoolStats:
         """How full the spool is, how old its oldest record, and what was counted since it was opened."""
         with self._file.mutex:
-            oldest = self._file.guarded(
-                lambda: self._file.connection.execute(
-                    "SELECT boot, boottime_ns, time_ns FROM records LIMIT 1"
-                ).fetchone()
-            )
+            oldest = None
+            try:
+                oldest = self._file.guarded(
+                    lambda: self._file.connection.execute(
+                        "SELECT boot, boottime_ns, time_ns FROM records LIMIT 1"
+                    ).fetchone()
+                )
+            except (sqlite3.Error, SpoolError) as why:
+                self._file.note(f"the spool cannot be read: {why}")
             return SpoolStats(
                 self._file.records, self._file.bytes, self.cap_bytes, self._age_s(oldest), len(self._file.epochs),
                 dict(self._file.counters), self._file.last_error,

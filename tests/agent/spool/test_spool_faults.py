@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyprof_agent.clock import SetClock
-from tinyprof_agent.spool import Spool
+from tinyprof_agent.clock import SetClock, epoch_digits
+from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.spool.salvage import set_aside
 from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.records import Event, Record, Sample
@@ -252,8 +252,8 @@ def test_what_a_full_file_does_not_take_is_counted_and_reported(tmp_path: Path) 
 _FILLS = """
 import resource, sys
 from pathlib import Path
-from tinyprof_agent.clock import SetClock
-from tinyprof_agent.spool import Spool
+from tinyprof_agent.clock import SetClock, epoch_digits
+from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_protocol.records import Event
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -292,3 +292,37 @@ def test_samples_go_then_results_then_events(tmp_path: Path) -> None:
     assert set(lost.values()) == {"cap"}
     assert sorted(kept.keys() | lost.keys()) == list(range(1, 102))
     spool.close()
+
+
+def test_a_broken_spool_that_cannot_be_set_aside_is_told_and_what_it_loses_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / ("s" * 235 + ".db")  # with the time behind it, the name is longer than a file system takes
+    spool = Spool.open(path, SetClock())
+    for first in range(1, 12_000, 1000):  # more than SQLite keeps in its cache, so that broken pages are read
+        spool.record([event(number, 290) for number in range(first, first + 1000)])
+    spool.close()
+    spool = Spool.open(path, SetClock())
+    pages = path.stat().st_size // PAGE
+    with path.open("r+b") as file:
+        for page in range(pages // 3, pages // 3 + 100):
+            file.seek((page - 1) * PAGE)
+            file.write(b"\xa5" * PAGE)
+    with pytest.raises(SpoolError, match="cannot be set aside"):
+        held(spool, spool.views()[0].epoch)
+    for number in range(3):
+        assert spool.record([event(number)]) == []
+    stats = spool.stats()
+    assert stats.counters["unspooled"] == 3
+    assert "cannot be set aside" in stats.last_error
+    spool.close()
+
+
+def test_epochs_in_the_spool_never_share_the_last_digits_of_their_times(tmp_path: Path) -> None:
+    twin = (int.from_bytes(EPOCH, "big") + 1000).to_bytes(16, "big")
+    drawn = itertools.chain([EPOCH, twin, EPOCH, twin], (bytes([n] * 16) for n in range(1, 9)))
+    digits = []
+    for _ in range(4):
+        spool = Spool.open(tmp_path / "s.db", SetClock(), urandom=lambda _: next(drawn))
+        spool.record([event(1)])
+        digits.append(epoch_digits(spool.views()[-1].epoch))
+        spool.close()
+    assert len(set(digits)) == 4
