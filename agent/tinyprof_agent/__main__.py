@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tinyprof_agent.config import BadConfig, load_config
+from tinyprof_agent.config import load_config
 from tinyprof_agent.identity import version
+from tinyprof_protocol.configuration import BadConfig
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.uplink import Uplink
 from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import SuiteError, shipped_suites
-from tinyprof_protocol.broker_address import BadAddress, BrokerAddress
+from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
 from tinyprof_protocol.jobs import Progress
@@ -57,7 +57,7 @@ class AgentService:
     """An agent in this process. `start` returns at once; `stop` takes at most about `STOP_S` seconds."""
 
     def __init__(self, config: AgentConfig) -> None:
-        """Raises SpoolError, BadBoard, SuiteError or BadAddress with one line; nothing is left open then."""
+        """Raises SpoolError, BadBoard or SuiteError with one line; nothing is left open then."""
         self._config = config
         self._node = config.node
         self._clock: HostClock = host_clock(config.clock.trust)
@@ -71,7 +71,7 @@ class AgentService:
         self._forced = False
         self._stopping = False
         self._jobs_waiting: deque[bytes] = deque()
-        address = config.address()
+        address = config.broker_address()
         locks = fewer_locks(measuring_locks(config.boards), config.max_workers)
         drivers = {board.name: make_driver(board, time.monotonic_ns) for board in config.boards}
         self._spool = Spool.open(config.state_folder() / "spool.db", self._clock, cap_bytes=config.spool.cap_bytes)
@@ -328,7 +328,7 @@ def run(config: AgentConfig) -> int:
     logging.getLogger().setLevel(config.log_level)
     try:
         service = AgentService(config)
-    except (SpoolError, BadBoard, SuiteError, BadAddress) as why:
+    except (SpoolError, BadBoard, SuiteError) as why:
         print(f"tinyprof agent: {why}", file=sys.stderr)
         return 1 if isinstance(why, SpoolError) else 2
     stop = threading.Event()

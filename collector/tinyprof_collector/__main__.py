@@ -1,11 +1,11 @@
 """`python -m tinyprof_collector [--config collector.toml]`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from tinyprof_collector.config import BadConfig, load
+from tinyprof_collector.config import load_config
+from tinyprof_protocol.configuration import BadConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,16 +14,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="a TOML file; without it the defaults and the environment")
     options = parser.parse_args(arguments)
     try:
-        config = load(options.config, os.environ)
+        config = load_config(options.config)
     except BadConfig as why:
-        print(why, file=sys.stderr)
+        print(f"tinyprof collector: {why}", file=sys.stderr)
         return 2
     try:
         from tinyprof_collector.service import run
     except ModuleNotFoundError as why:
         if (why.name or "").startswith("tinyprof"):
             raise
-        print(f"the collector needs the package {why.name}: pip install 'tinyprof[collector]'", file=sys.stderr)
+        print(
+            f"tinyprof collector: the collector needs the package {why.name}: pip install 'tinyprof[collector]'",
+            file=sys.stderr,
+        )
         return 1
     return run(config)
 

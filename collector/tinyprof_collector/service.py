@@ -7,7 +7,6 @@ answer clients, `endpoints` serves HTTP. None of them waits for another without 
 import contextlib
 import gc
 import logging
-import os
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from tinyprof_collector.config import BadConfig, Config, state_dir_of
+from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
 from tinyprof_collector.endpoints import CannotListen, Endpoints
 from tinyprof_collector.inbox import Inbox
@@ -69,7 +68,7 @@ class Collector:
         self._started_ns = clock.wall_ns()
         self._said_ready = False
         self._stopping = False
-        self.state_dir = state_dir_of(config, os.environ)
+        self.state_dir = config.state_folder()
         self.endpoints: Endpoints | None = None
         self._ledger_seen_s: float | None = None
         self._sums = Sums({}, {}, {})
@@ -83,7 +82,7 @@ class Collector:
                 self._open(opened)
                 self._build()
                 self._start_endpoints(opened)
-            except (BadConfig, StoreFailed, StateFailed, QuarantineFailed, CannotListen, OSError) as why:
+            except (StoreFailed, StateFailed, QuarantineFailed, CannotListen, OSError) as why:
                 raise CannotStart(" ".join(str(why).split())) from None
             self._opened = opened.pop_all()
         self._thread.start()
@@ -179,7 +178,7 @@ class Collector:
         )
 
     def _start_endpoints(self, opened: contextlib.ExitStack) -> None:
-        listen = self._config.listen_address()
+        listen = self._config.endpoints.address()
         if listen is not None:
             self.endpoints = Endpoints(listen, self.report.probes(), self.state_dir)
             self.endpoints.start()
@@ -308,7 +307,7 @@ def run(config: Config) -> int:
     Returns 0 after a clean stop, 1 if it could not start or stop.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger().setLevel(config.log_level.upper())
+    logging.getLogger().setLevel(config.log_level)
     told = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     collector = Collector(config)

@@ -132,7 +132,7 @@ def root_level():
 def test_a_service_logs_as_its_configuration_says(role, options, environment, level, tmp_path, root_level) -> None:
     (tmp_path / "file").write_text("no directory")
     path = tmp_path / "service.toml"
-    path.write_text({"agent": 'log_level = "WARNING"\n', "collector": 'log_level = "warning"\n'}[role])
+    path.write_text('log_level = "warning"\n')
     state = str(tmp_path / "file" / "state")
     result = call(*options, role, "run", "--config", str(path), "--state-dir", state, env=environment)
     assert result.exit_code == 1

@@ -35,7 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     DyingState.die_at = options.die_at
     service.SqliteState = DyingState  # type: ignore[misc]
-    return service.run(config.load(options.config, os.environ))
+    return service.run(config.load_config(options.config))
 
 
 if __name__ == "__main__":

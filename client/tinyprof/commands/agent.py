@@ -26,7 +26,8 @@ def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Pat
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
-    from tinyprof_agent.config import BadConfig, load_config
+    from tinyprof_agent.config import load_config
+    from tinyprof_protocol.configuration import BadConfig
 
     environment = dict(os.environ)
     if ctx.obj:

@@ -26,7 +26,8 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
-    from tinyprof_collector.config import BadConfig, load
+    from tinyprof_collector.config import load_config
+    from tinyprof_protocol.configuration import BadConfig
 
     environment = dict(os.environ)
     if ctx.obj:
@@ -36,7 +37,7 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
     if state_dir is not None:
         environment["TINYPROF_STATE_DIR"] = str(state_dir)
     try:
-        config = load(path, environment)
+        config = load_config(path, environment)
     except BadConfig as why:
         raise WrongUse(str(why)) from None
     try:

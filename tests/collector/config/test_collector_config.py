@@ -1,120 +1,106 @@
+"""The collector's configuration: its own checks, its variables, and a sample that shows every key and works."""
+
 import importlib.resources
 from pathlib import Path
 
 import pytest
+from sample_file import shown
 
-from tinyprof_collector.config import PLAIN_VARIABLES, BadConfig, Config, load, state_dir_of
+from tinyprof_collector.config import PLAIN_VARIABLES, Config, EndpointsConfig, load_config
+from tinyprof_protocol.configuration import BadConfig, keys_of
 
 SAMPLE = Path(str(importlib.resources.files("tinyprof_collector"))) / "collector.sample.toml"
 
 
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "collector.toml"
+def write(folder: Path, text: str) -> Path:
+    path = folder / "collector.toml"
     path.write_text(text)
     return path
 
 
-def test_the_sample_works_and_shows_the_defaults():
-    assert load(SAMPLE, {}) == Config()
+def value_of(config: Config, path: tuple[str, ...]) -> object:
+    found: object = config
+    for name in path:
+        found = getattr(found, name)
+    return found
 
 
-def test_the_sample_names_every_key():
-    text = SAMPLE.read_text()
-    sections = {"store": ["sqlite"], "ingest": None, "health": None, "endpoints": None, "replies": None}
-    for name in Config.__struct_fields__:
-        if name not in sections:
-            assert f"\n{name} = " in text
-    config = Config()
-    for struct in (config.store.sqlite, config.ingest, config.health, config.endpoints, config.replies):
-        for name in struct.__struct_fields__:
-            assert f"\n{name} = " in text
+def test_the_sample_loads_and_is_the_defaults():
+    assert load_config(SAMPLE, {}) == Config()
+
+
+def test_the_sample_shows_every_key_with_its_default():
+    sample = {key: value for key, (value, _) in shown(SAMPLE).items()}
+    assert sample == {str(key): value_of(Config(), key.path) for key in keys_of(Config)}
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "line"),
     [
         ("nonsense = 1", "nonsense: unknown key"),
-        ("[ingest]\nnonsense = 1", "ingest.nonsense: unknown key"),
-        ("[store.sqlite]\nnonsense = 1", "store.sqlite.nonsense: unknown key"),
-        ('[ingest]\nmax_batches = "many"', "ingest.max_batches: Expected int, got str"),
-        ("ingest = 3", "ingest: Expected object, got int"),
-        ("[store.sqlite]\nretention_days = -1", "store.sqlite.retention_days: Expected float > 0.0"),
-        ("partitions = [1, 77]", "partitions[1]: Expected int <= 15"),
-        ("partitions = [1, 1]", "partitions: name each"),
-        ("partitions = []", "partitions: name each"),
-        ('id = "a.b"', "id: Expected a name"),
-        ('log_level = "loud"', "log_level: Invalid enum value 'loud'"),
-        ('broker = "http://x"', "broker: broker 'http://x' is no address"),
-        ('[endpoints]\nlisten = "here"', "endpoints.listen: 'here' is not host:port"),
-        ("id =", "is no TOML"),
+        ("[ingest]\nmax_batch = 1", "ingest.max_batch: unknown key; did you mean ingest.max_batches?"),
+        ('[store.sqlite]\nfile = ""', "store.sqlite.file: unknown key"),
+        ('[store]\nca_file = "x"', "store.ca_file: unknown key; did you mean broker_ca_file?"),
+        ("[store.sqlite]\nretention_days = -1", "store.sqlite.retention_days: expected float > 0.0"),
+        ("partitions = [1, 77]", "partitions[1]: expected integer <= 15"),
+        ("partitions = [1, 1]", "partitions: name each of 0 to 15 at most once, and at least one"),
+        ("partitions = []", "partitions: name each of 0 to 15 at most once, and at least one"),
+        ('id = "a.b"', "id: expected a name: 1 to 63 of a-z, 0-9 and '-', not starting with '-'"),
+        ('[endpoints]\nlisten = "here"', "endpoints.listen: 'here' is not host:port, such as 127.0.0.1:9464"),
     ],
 )
-def test_a_bad_file_gives_one_line_with_file_and_key(tmp_path, text, says):
+def test_what_is_wrong_is_one_line_with_file_and_key(tmp_path, text, line):
     path = write(tmp_path, text)
     with pytest.raises(BadConfig) as raised:
-        load(path, {})
-    assert str(raised.value).startswith(f"{path}: ")
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BadConfig, match=r"nothing\.toml: cannot be read: No such file"):
-        load(tmp_path / "nothing.toml", {})
+        load_config(path, {})
+    assert str(raised.value) == f"{path}: {line}"
 
 
 @pytest.mark.parametrize(
-    ("environment", "keys", "value"),
+    ("environment", "path", "value"),
     [
         ({"TINYPROF_BROKER": "mqtt://10.0.0.1"}, ("broker",), "mqtt://10.0.0.1"),
+        ({"TINYPROF_BROKER_CA_FILE": "/ca.pem"}, ("broker_ca_file",), "/ca.pem"),
         ({"TINYPROF_PARTITIONS": "1, 2"}, ("partitions",), [1, 2]),
         ({"TINYPROF_STORE_SQLITE_RETENTION_DAYS": "7.5"}, ("store", "sqlite", "retention_days"), 7.5),
         ({"TINYPROF_INGEST_MAX_BATCHES": "12"}, ("ingest", "max_batches"), 12),
-        ({"LOG_LEVEL": "DEBUG"}, ("log_level",), "debug"),
-        ({"LOG_LEVEL": "DEBUG", "TINYPROF_LOG_LEVEL": "error"}, ("log_level",), "error"),
+        ({"LOG_LEVEL": "Debug"}, ("log_level",), "DEBUG"),
+        ({"LOG_LEVEL": "debug", "TINYPROF_LOG_LEVEL": "error"}, ("log_level",), "ERROR"),
         ({"MAX_WORKERS": "3"}, ("replies", "workers"), 3),
-        ({"TINYPROF_AGENT_SOMETHING": "of another role"}, ("id",), "main"),
+        ({"TINYPROF_SPOOL_CAP_BYTES": "a key of another role"}, ("id",), "main"),
     ],
 )
-def test_the_environment_wins(environment, keys, value):
-    found = load(None, environment)
-    for key in keys:
-        found = getattr(found, key)
-    assert found == value
-
-
-@pytest.mark.parametrize("variable", ["TINYPROF_REPLIES_WORKERS", *PLAIN_VARIABLES])
-def test_a_bad_variable_is_named(variable):
-    with pytest.raises(BadConfig, match=f"environment variable {variable}: "):
-        load(None, {variable: "not-a-value"})
-
-
-def test_the_environment_does_not_hide_a_bad_file(tmp_path):
-    with pytest.raises(BadConfig, match="id: Expected str"):
-        load(write(tmp_path, "id = 7"), {"TINYPROF_ID": "good"})
+def test_the_environment_goes_before_the_defaults(environment, path, value):
+    assert value_of(load_config(None, environment), path) == value
 
 
 @pytest.mark.parametrize(
-    ("config", "environment", "directory"),
+    ("variable", "key"),
     [
-        (Config(state_dir="/x"), {"STATE_DIRECTORY": "/y"}, "/x"),
-        (Config(), {"STATE_DIRECTORY": "/y:/z", "XDG_STATE_HOME": "/w"}, "/y"),
-        (Config(), {"XDG_STATE_HOME": "/w"}, "/w/tinyprof/collector"),
+        ("TINYPROF_REPLIES_WORKERS", "replies.workers"),
+        ("TINYPROF_ENDPOINTS_LISTEN", "endpoints.listen"),
+        *((variable, ".".join(path)) for variable, path in PLAIN_VARIABLES.items()),
     ],
 )
-def test_the_state_directory(config, environment, directory):
-    assert state_dir_of(config, environment) == Path(directory)
+def test_a_wrong_variable_is_named_with_its_key(variable, key):
+    with pytest.raises(BadConfig, match=f"^environment variable {variable}: {key}: "):
+        load_config(None, {variable: "not-a-value"})
+
+
+def test_no_two_keys_share_a_variable():
+    variables = [key.variable for key in keys_of(Config)]
+    assert len(set(variables)) == len(variables)
 
 
 @pytest.mark.parametrize(
     ("listen", "address"),
     [("", None), ("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:9464", ("::1", 9464))],
 )
-def test_where_the_endpoints_listen(tmp_path, listen, address):
-    assert load(write(tmp_path, f'[endpoints]\nlisten = "{listen}"'), {}).listen_address() == address
+def test_where_the_endpoints_listen(listen, address):
+    assert EndpointsConfig(listen).address() == address
 
 
 def test_nothing_listens_on_a_public_interface_by_default():
-    address = Config().listen_address()
+    address = Config().endpoints.address()
     assert address is not None
     assert address[0] == "127.0.0.1"
