@@ -110,6 +110,16 @@ _ALL: Final = (
         _LINUX,
     ),
     Metric(
+        "cpu_share",
+        "ratio",
+        "higher",
+        "CPU share",
+        "Share of the timed work in which a single-threaded engine on this machine had the processor: its CPU time / "
+        "the time from t0 to the last token.",
+        _DESIGN,
+        decimals=3,
+    ),
+    Metric(
         "instructions_per_token",
         "instructions",
         "lower",

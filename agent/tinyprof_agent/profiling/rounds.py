@@ -73,6 +73,18 @@ def cpu_ns_per_token(one: Round) -> float | None:
     return sum(cpu) / sum(o.timings.output_tokens for o in one) if len(cpu) == len(one) else None
 
 
+def cpu_share(rounds: Sequence[Round]) -> float | None:
+    """CPU time of a single-threaded engine over the wall time from t0 to the last token, at most 1.
+
+    None without a round, and where a repetition does not tell its CPU time.
+    """
+    observed = [one for each in rounds for one in each]
+    cpu = [o.generation.cpu_ns for o in observed if o.generation.cpu_ns is not None]
+    wall_ns = sum(o.timings.ttft_ns + o.timings.decode_ns for o in observed)
+    # What the engine does after its last token is CPU time too, so a free processor gives a little over 1.
+    return min(1.0, sum(cpu) / wall_ns) if wall_ns and len(cpu) == len(observed) else None
+
+
 _BY_ROUND: dict[str, Callable[[Round], float | None]] = {
     "ttft_ms": ttft_ms,
     "tpot_ms": tpot_ms,
@@ -84,9 +96,16 @@ _BY_ROUND: dict[str, Callable[[Round], float | None]] = {
 
 
 def figures(
-    rounds: Sequence[Round], gaps_ns: Sequence[int], clock: ClockReport, flash_bytes: int | None
+    rounds: Sequence[Round],
+    gaps_ns: Sequence[int],
+    clock: ClockReport,
+    flash_bytes: int | None,
+    share_of_cpu: float | None = None,
 ) -> dict[str, Figure]:
-    """Every figure that these rounds give. `gaps_ns` are the raw gaps, none where they are withheld."""
+    """Every figure that these rounds give. `gaps_ns` are the raw gaps, none where they are withheld.
+
+    `share_of_cpu` is the `cpu_share` of a board whose engine runs on this machine.
+    """
     found: dict[str, Figure] = {}
     for name, figure in _BY_ROUND.items():
         summary = summary_of(rounds, figure)
@@ -99,6 +118,8 @@ def figures(
             found["itl_p99_us"] = Figure(tail / 1e3, n=len(gaps_ns))
     observed = [one for each in rounds for one in each]
     found |= _counts(observed)
+    if share_of_cpu is not None:
+        found["cpu_share"] = Figure(share_of_cpu, n=len(observed))
     if flash_bytes is not None:
         found["flash_bytes"] = Figure(float(flash_bytes))
     if clock.check in ("checked", "failed") and clock.drift_ratio is not None:

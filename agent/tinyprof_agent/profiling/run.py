@@ -21,7 +21,7 @@ from tinyprof_agent.profiling.golden_check import (
 )
 from tinyprof_agent.profiling.metrics import BadTimes, gaps_withheld, timings, tokens_lost
 from tinyprof_agent.profiling.record_size import fit
-from tinyprof_agent.profiling.rounds import Observed, complete_rounds, figures, summary_of, tpot_ms, ttft_ms
+from tinyprof_agent.profiling.rounds import Observed, complete_rounds, cpu_share, figures, summary_of, tpot_ms, ttft_ms
 from tinyprof_agent.profiling.verdict import Evidence, judge
 from tinyprof_platforms.suites import Suite
 from tinyprof_protocol.records import ClockReport, Conditions, Golden, Repetition, Result
@@ -209,6 +209,8 @@ class _Run:
         gaps_ns = [gap for one in self.observed for gap in one.timings.gaps_ns]
         kept_ns = [] if gaps_withheld(gaps_ns, self.info.tick_hz) else gaps_ns[:MAX_GAPS_HELD]
         golden = self._golden()
+        # A board's own CPU time, on its own clock, says nothing of this machine.
+        share_of_cpu = cpu_share(rounds) if self.info.host_clock else None
         verdict, reasons = judge(
             Evidence(
                 clock=clock,
@@ -217,6 +219,7 @@ class _Run:
                 ttft=summary_of(rounds, ttft_ms),
                 tpot=summary_of(rounds, tpot_ms),
                 missing_tokens=self.missing_tokens,
+                cpu_share=share_of_cpu,
                 faults=[*self.faults, *self._disagreement()],
             )
         )
@@ -232,7 +235,7 @@ class _Run:
                 reasons=reasons,
                 golden=golden,
                 clock=clock,
-                figures=figures(rounds, kept_ns, clock, self.info.flash_bytes),
+                figures=figures(rounds, kept_ns, clock, self.info.flash_bytes, share_of_cpu),
                 repetitions=[_repetition(*pair) for pair in zip(self.observed, self.compared, strict=True)],
                 conditions=self._conditions(),
                 timed_s=sum(one.timings.e2e_ms for one in self.observed) / 1e3,

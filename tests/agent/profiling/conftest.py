@@ -43,6 +43,7 @@ class PlayedBoard:
     round_trip_ns: int = 2 * MS
     stopped: str = "limit"
     missing: int = 0
+    cpu_ns_per_token: int = 1000
     info: BoardInfo = field(default_factory=lambda: BoardInfo(BUILD, "", 10**9, host_clock=False))
     generations: list[str] = field(default_factory=list)
     counters: LinkCounters = field(default_factory=LinkCounters)
@@ -78,7 +79,7 @@ class PlayedBoard:
             stopped=self.stopped,  # type: ignore[arg-type]
             missing_tokens=self.missing,
             ram_peak_bytes=60_000 + len(self.generations),
-            cpu_ns=1000 * len(tokens),
+            cpu_ns=self.cpu_ns_per_token * len(tokens),
         )
 
     def round_trip(self) -> RoundTrip:

@@ -60,6 +60,25 @@ def test_a_steady_board_gives_a_valid_result_with_the_figures_by_definition(play
     assert values["clock_drift_ratio"] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("cpu_ms", "share"), [(48, 0.8), (60, 1.0), (61, 1.0)])
+def test_the_share_of_the_processor_that_an_engine_on_this_machine_had_is_kept_and_judged(
+    played_board: Any, cpu_ms: int, share: float
+) -> None:
+    # Five tokens in 300 ms of wall time.
+    board = played_board(steady, cpu_ns_per_token=cpu_ms * 1_000_000)
+    board.info = replace(board.info, host_clock=True)
+    result = carry_out(board).result
+    assert result.figures["cpu_share"].value == pytest.approx(share)
+    busy = ["the engine had the processor for 80% of its timed work only: the machine was busy"]
+    assert (result.verdict, result.reasons) == (("unstable", busy) if share < 1 else ("valid", []))
+
+
+def test_the_cpu_time_of_a_board_with_a_clock_of_its_own_says_nothing_of_this_machine(played_board: Any) -> None:
+    result = carry_out(played_board(steady)).result
+    assert "cpu_share" not in result.figures
+    assert result.verdict == "valid"
+
+
 def test_repetitions_go_on_until_both_their_number_and_their_time_are_reached(played_board: Any) -> None:
     # A repetition takes 0.3 s: 2 s take seven of them. Warm-up and two gate prompts come first.
     board = played_board(steady)
@@ -147,7 +166,7 @@ def test_a_link_too_slow_for_the_clock_check_leaves_the_run_unstable(played_boar
 
 
 def test_the_hosts_own_clock_is_not_checked(played_board: Any) -> None:
-    board = played_board(steady)
+    board = played_board(steady, cpu_ns_per_token=60 * 1_000_000)
     board.info = replace(board.info, host_clock=True)
     result = carry_out(board).result
     assert (result.verdict, result.clock.check) == ("valid", "host")

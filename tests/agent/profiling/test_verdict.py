@@ -32,6 +32,8 @@ def test_a_single_output_token_has_no_tpot_and_may_be_valid() -> None:
         (replace(GOOD, repetitions=5, ttft=Summary(1, 5, None), tpot=None), "5 repetitions"),
         (replace(GOOD, clock=ClockReport("unchecked", why="1.00 s lie between")), "1.00 s lie between"),
         (replace(GOOD, clock=ClockReport("emulated")), "unchecked"),
+        (replace(GOOD, cpu_share=0.8799), "the engine had the processor for 87% of its timed work only"),
+        (replace(GOOD, cpu_share=0.9499), "94%"),
     ],
 )
 def test_what_makes_a_run_unstable(evidence: Evidence, word: str) -> None:
@@ -39,6 +41,10 @@ def test_what_makes_a_run_unstable(evidence: Evidence, word: str) -> None:
     assert verdict == "unstable"
     assert len(reasons) == 1
     assert word in reasons[0]
+
+
+def test_an_engine_that_had_the_processor_may_be_valid() -> None:
+    assert judge(replace(GOOD, cpu_share=0.95)) == ("valid", [])
 
 
 @pytest.mark.parametrize(
