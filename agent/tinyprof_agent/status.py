@@ -70,8 +70,11 @@ def assess(facts: Facts) -> tuple[list[str], Literal["info", "warning", "critica
     counters = {**facts.spool.counters, **facts.counters}
     if facts.spool.last_error:
         critical.append(facts.spool.last_error)
-    if counters.get("unspooled"):
-        critical.append(f"{counters['unspooled']} records could not be spooled: make room on the disk")
+    lost = f"{counters.get('unspooled', 0)} records could not be spooled"
+    if counters.get("unspooled") and facts.spool.last_error:
+        critical.append(f"{lost}: make room on the disk")
+    elif counters.get("unspooled"):
+        warning.append(f"{lost} while the disk took nothing; the spool takes records again")
     if facts.link_error:
         critical.append(facts.link_error)
     if counters.get("link_subscriptions_refused"):

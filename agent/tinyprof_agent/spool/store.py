@@ -48,6 +48,8 @@ class Spool:
         self._file = file
         self._committer = GroupCommit(self._append)
         self._listeners: list[Callable[[], None]] = []
+        self._untaken: int | None = None
+        """Records refused since the spool took its last one; None while it takes them."""
 
     @classmethod
     def open(
@@ -102,12 +104,21 @@ class Spool:
             try:
                 self._file.guarded(lambda: self._commit(requests))
             except (sqlite3.Error, SpoolError) as why:
-                for request in requests:
-                    request.seqs = []
-                    self._file.count("unspooled", len(request.bodies))
+                self._refused(requests)
                 self._file.note(f"the spool takes nothing more: {why}")
             else:
                 self._file.last_error = ""
+                if self._untaken is not None:
+                    log.warning("the spool takes records again; %d records could not be kept", self._untaken)
+                    self._untaken = None
+
+    def _refused(self, requests: list[Append]) -> None:
+        lost = 0
+        for request in requests:
+            request.seqs = []
+            lost += len(request.bodies)
+        self._file.count("unspooled", lost)
+        self._untaken = (self._untaken or 0) + lost
 
     def _commit(self, requests: list[Append]) -> None:
         newest = requests[-1].reading

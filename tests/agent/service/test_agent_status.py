@@ -38,16 +38,29 @@ def test_the_last_will_says_offline_and_nothing_of_epochs() -> None:
 
 
 def test_what_is_wrong_is_said_worst_first() -> None:
-    spool = SpoolStats(1, 950, 1000, counters={"unspooled": 3, "set_aside": 1, "salvaged": 7})
+    spool = SpoolStats(1, 950, 1000, counters={"unspooled": 3, "set_aside": 1, "salvaged": 7},
+                       last_error="the spool takes nothing more: full")  # fmt: skip
     board = BoardPresence("b1", "probe", "retrying", message="port is gone")
     facts = replace(FACTS, spool=spool, boards=[board], now=Reading(b"b" * 16, 7, None))
     status = make_status(facts)
     assert status.level == "critical"
-    assert status.messages[0].startswith("3 records could not be spooled")
+    assert status.messages[:2] == [
+        "the spool takes nothing more: full",
+        "3 records could not be spooled: make room on the disk",
+    ]
     assert any("7 records were carried over" in line for line in status.messages)
     assert any("95% full" in line for line in status.messages)
     assert status.messages[-1] == "board b1: port is gone"
     assert status.time == "estimated"
+
+
+def test_records_that_were_lost_to_a_full_disk_stay_told_when_it_has_room_again_and_are_a_warning() -> None:
+    status = make_status(replace(FACTS, spool=SpoolStats(4, 100, 1000, counters={"unspooled": 3})))
+    assert status.level == "warning"
+    assert status.messages == [
+        "3 records could not be spooled while the disk took nothing; the spool takes records again"
+    ]
+    assert status.counters["unspooled"] == 3
 
 
 def test_a_name_that_two_agents_use_is_critical() -> None:

@@ -235,7 +235,9 @@ def test_a_file_of_noise_is_set_aside_and_never_deleted(tmp_path: Path) -> None:
     assert aside.read_bytes() == noise
 
 
-def test_what_a_full_file_does_not_take_is_counted_and_reported(tmp_path: Path) -> None:
+def test_what_a_full_file_does_not_take_is_counted_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spool = open_spool(tmp_path, max_page_count=40)
     taken = [spool.record([event(number, 290)]) for number in range(1, 400)]
     full = taken.count([])
@@ -245,7 +247,11 @@ def test_what_a_full_file_does_not_take_is_counted_and_reported(tmp_path: Path) 
     assert "takes nothing more" in spool.stats().last_error
     spool.acknowledge(EPOCH, 60)
     assert spool.record([event(1000)]) == [400 - full]
+    assert spool.record([event(1001)]) == [401 - full]
     assert spool.stats().last_error == ""
+    assert spool.stats().counters["unspooled"] == full
+    again = [line for line in caplog.messages if "again" in line]
+    assert again == [f"the spool takes records again; {full} records could not be kept"]
     spool.close()
 
 
