@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from tinyprof_agent.drivers.driver import Driver
+from tinyprof_agent.drivers.driver import BadOptions, Driver
 from tinyprof_protocol.bounds import Word
 from tinyprof_protocol.names import Name
 
@@ -48,7 +48,10 @@ def driver_kinds() -> tuple[str, ...]:
 def make_driver(board: BoardConfig, clock: Callable[[], int]) -> Driver:
     """The driver of a board, not yet opened. `clock` is monotonic, in nanoseconds. Raises BadBoard."""
     module = _module(board)
-    driver: Driver = module.make(board.name, _options(board, module), clock)
+    try:
+        driver: Driver = module.make(board.name, _options(board, module), clock)
+    except BadOptions as why:
+        raise BadBoard(f"board {board.name!r}: {why}") from why
     return driver
 
 

@@ -14,6 +14,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyprof_models.gguf_magic import why_no_gguf
 from tinyprof_models.tokenizer import Tokenizer, Vocabulary
 
 Floats = NDArray[np.float32]
@@ -24,6 +25,9 @@ MAX_PARAMETERS = 64 * 1024 * 1024
 
 MAX_CONTEXT = 4096
 """A longer context is cut to this: the cache is allocated whole."""
+
+BROKEN = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError, struct.error)
+"""The library has no error type of its own: broken files surface as whatever broke first, in words of no use."""
 
 
 class ModelError(Exception):
@@ -82,14 +86,20 @@ def read_model(path: Path) -> LlamaModel:
     Raises `ModelError` with code `model_missing`, `model_corrupt`, `model_unsupported` or `model_too_large`.
     """
     try:
-        reader = gguf.GGUFReader(path)
-        return _ModelReader(reader).model()
+        return _ModelReader(_open(path)).model()
     except OSError as error:
         raise ModelError("model_missing", f"cannot read {path}: {error.strerror or error}") from error
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError, struct.error) as error:
-        # The reader has no error type of its own: broken files surface as whatever broke first.
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError("model_corrupt", f"{path} is not a readable GGUF file: {detail}") from error
+    except BROKEN as error:
+        raise ModelError("model_corrupt", f"{path}: its metadata and its tensors do not fit each other") from error
+
+
+def _open(path: Path) -> Any:
+    """The library's reader of a file that is whole."""
+    try:
+        return gguf.GGUFReader(path)
+    except BROKEN as error:
+        cut = f"{path}: is cut short or no GGUF file: what its header announces is not all there"
+        raise ModelError("model_corrupt", why_no_gguf(path) or cut) from error
 
 
 class _ModelReader:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tinyprof import __version__
 from tinyprof.cli import tinyprof
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
+from tinyprof_models.catalogue import shipped_model
 from tinyprof_protocol.jobs import (
     BoardsReply,
     HistoryReply,
@@ -148,10 +149,19 @@ def test_an_unknown_key_in_a_configuration_is_named(role, tmp_path) -> None:
     assert "colour" in one_line(result)
 
 
-@pytest.mark.parametrize(("driver", "says"), [("abacus", "no driver is called"), ("probe", "port")])
-def test_a_board_that_cannot_be_configured_is_wrong_use(driver, says, tmp_path, root_level) -> None:
+@pytest.mark.parametrize(
+    ("driver", "model", "says"),
+    [
+        ("abacus", "", "no driver is called"),
+        ("probe", "", "port"),
+        ("host", "nope", "board 'b': model 'nope' is neither a file nor one of"),
+        ("host", __file__, "is cut short or no GGUF file"),
+    ],
+)
+def test_a_board_that_cannot_be_configured_is_wrong_use(driver, model, says, tmp_path, root_level) -> None:
     path = tmp_path / "agent.toml"
-    path.write_text(f'[[boards]]\nname = "b"\ndriver = "{driver}"\n')
+    options = f'options.model = "{model}"\n' if model else ""
+    path.write_text(f'[[boards]]\nname = "b"\ndriver = "{driver}"\n{options}')
     result = call("agent", "run", "--config", str(path), "--state-dir", str(tmp_path / "state"))
     assert result.exit_code == 2
     assert says in one_line(result)
@@ -195,10 +205,22 @@ def test_where_it_went_wrong_is_said_with_vv_only() -> None:
     assert "Traceback" in call("-vv", *arguments).stderr
 
 
-def test_a_model_that_is_not_there_is_one_line() -> None:
+def test_a_model_that_is_not_there_is_wrong_use() -> None:
     result = call("profile", "--model", "no-such-model")
+    assert result.exit_code == 2
+    assert one_line(result).startswith("tinyprof: model 'no-such-model' is neither a file nor one of stories260k-f32, ")
+
+
+def test_a_model_file_that_is_none_or_cut_short_is_told_in_plain_words(tmp_path) -> None:
+    none, cut = tmp_path / "none.gguf", tmp_path / "cut.gguf"
+    none.write_text("no model")
+    result = call("profile", "--model", str(none))
+    assert result.exit_code == 2
+    assert one_line(result).startswith(f"tinyprof: {none}: is cut short or no GGUF file: ")
+    cut.write_bytes(shipped_model("stories260k-q4_0").path.read_bytes()[:-1000])
+    result = call("profile", "--model", str(cut))
     assert result.exit_code == 1
-    assert "no-such-model" in one_line(result)
+    assert one_line(result).startswith(f"tinyprof: {cut}: is cut short or no GGUF file: ")
 
 
 def test_a_port_that_is_not_there_is_one_line() -> None:

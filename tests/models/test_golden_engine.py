@@ -241,6 +241,19 @@ def _corrupted(data: bytes, how: str) -> bytes:
             return data[:start] + b"blk.0.attn_x" + data[start + 12 :]
 
 
+_NO_GGUF = "is cut short or no GGUF file: it does not begin with 'GGUF'"
+_CUT = "is cut short or no GGUF file: what its header announces is not all there"
+_SAID = {
+    "empty": _NO_GGUF,
+    "magic": _NO_GGUF,
+    "cut in the header": _CUT,
+    "cut in the tensors": _CUT,
+    "a million fields": _CUT,
+    "a byte piece that is none": "its metadata and its tensors do not fit each other",
+    "a tensor of another name": "the GGUF file has no tensor blk.0.attn_q.weight",
+}
+
+
 @pytest.mark.parametrize(
     ("how", "code"),
     [
@@ -261,3 +274,5 @@ def test_unusable_model_files_give_one_line(tmp_path: Path, how: str, code: str)
         read_model(path)
     assert raised.value.code == code
     assert "\n" not in str(raised.value)
+    if code == "model_corrupt":
+        assert str(raised.value).removeprefix(f"{path}: ") == _SAID[how]

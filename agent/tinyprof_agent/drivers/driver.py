@@ -1,7 +1,8 @@
 """What every driver offers: a board that can be asked to generate, timed on a clock that can be checked.
 
 A driver's kind is its folder's name. `drivers/<kind>/__init__.py` holds `Options` (a msgspec struct, unknown keys
-forbidden) and `make(name, options, clock) -> Driver`; it is imported when a configuration uses it.
+forbidden) and `make(name, options, clock) -> Driver`, which raises BadOptions for options that can never work; it is
+imported when a configuration uses it.
 """
 
 import threading
@@ -24,6 +25,10 @@ class BoardError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class BadOptions(ValueError):
+    """Options of a driver with which no board can ever be opened; the message is one line that says why."""
 
 
 class Cancelled(Exception):

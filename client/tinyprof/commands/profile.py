@@ -79,7 +79,8 @@ def _here(port: str | None, model: str | None, options: dict[str, Any]) -> int:
                 lambda step: line.show(_step(step.stage, step.repetition, step.repetitions, step.text)),
             )
         except BadBoard as why:
-            raise WrongUse(str(why)) from None
+            # The board's name is this command's own: what is wrong with its options is all there is to say.
+            raise WrongUse(str(why.__cause__ or why)) from None
     return _print(board.name, "finished", "", outcome.result, options["as_json"])
 
 

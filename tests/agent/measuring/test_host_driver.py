@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyprof_agent.drivers.driver import BoardError, Cancelled
+from tinyprof_agent.drivers.driver import BadOptions, BoardError, Cancelled
 from tinyprof_agent.drivers.host import HostDriver, Options, make
 from tinyprof_agent.profiling.run import RunPlan, Surroundings, run
 from tinyprof_agent.worker import shipped_cases
@@ -151,8 +151,16 @@ def test_a_child_that_hangs_ends_or_talks_nonsense_is_one_clear_error(code: str,
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are() -> None:
-    driver = make("here", Options("no-such-model"), time.monotonic_ns)
-    with pytest.raises(BoardError, match=r"'no-such-model'.*stories260k-q8_0"):
+    with pytest.raises(BadOptions, match=r"'no-such-model'.*stories260k-q8_0"):
+        make("here", Options("no-such-model"), time.monotonic_ns)
+
+
+def test_a_model_that_went_away_after_the_start_is_a_failure_of_its_board(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    driver = make("here", Options(str(path)), time.monotonic_ns)
+    path.unlink()
+    with pytest.raises(BoardError, match="is neither a file nor one of"):
         driver.open()
     driver.close()
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from tinyprof_agent.drivers.driver import (
+    BadOptions,
     BoardError,
     BoardInfo,
     Cancelled,
@@ -19,6 +20,7 @@ from tinyprof_agent.drivers.driver import (
 from tinyprof_agent.drivers.host.engine_child import EngineChild, engine_command
 from tinyprof_models.catalogue import shipped_models
 from tinyprof_models.engine_messages import Abort, Failed, Generate, Generated, Load, Loaded, Reply, TokenMade
+from tinyprof_models.gguf_magic import why_no_gguf
 from tinyprof_models.golden import Activations
 from tinyprof_protocol.records import Build
 
@@ -46,7 +48,18 @@ def default_processor(_options: Options) -> str:
 
 
 def make(name: str, options: Options, clock: Callable[[], int]) -> "HostDriver":
-    """A driver that starts its child when it is opened. `clock` is monotonic, in nanoseconds."""
+    """A driver that starts its child when it is opened. `clock` is monotonic, in nanoseconds.
+
+    Raises BadOptions for a model that is not there or is no GGUF file.
+    """
+    try:
+        fault = why_no_gguf(_model_path(options.model))
+    except OSError as why:
+        fault = f"model {options.model!r} cannot be read: {why.strerror}"
+    except BoardError as why:
+        fault = str(why)
+    if fault is not None:
+        raise BadOptions(fault)
     return HostDriver(name, options, clock, engine_command(options.idle_end_s))
 
 
