@@ -19,7 +19,7 @@ def held_runs(
 ) -> Pairs:
     """The runs of seqs from `first` to `last` that every store holds, found by halving. Raises StoreFailed.
 
-    Mostly one question is enough, because nothing or all is there. After so many questions the rest is taken as not held.
+    Mostly one question is enough, because nothing or all is there. After `questions` the rest is taken as not held.
     """
     runs = RangeSet()
     open_ranges = [(first, last)]

@@ -7,7 +7,18 @@ from tinyprof_collector.pipeline import PipelineSettings
 from tinyprof_collector.quarantine import QuarantineFailed
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.connection import Message
+from tinyprof_protocol.jobs import QuarantineRequest
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
+
+
+def listed(pipeline):
+    reply = pipeline.quarantine_reply(QuarantineRequest("list"))
+    return reply.items, reply.total
+
+
+def shown(pipeline, item):
+    (only,) = pipeline.quarantine_reply(QuarantineRequest("show", item)).items
+    return only
 
 
 def row(bench):
@@ -63,9 +74,9 @@ def test_a_record_that_cannot_be_decoded_is_quarantined_alone(bench, make):
     (sack,) = make.sacks(bench.pipeline.process([make.batch_message(range(1, 6), poison=[3])]))
     assert sack.cum == 5
     assert make.stored_seqs(bench.folder) == [1, 2, 4, 5]
-    (item,), total = bench.pipeline.quarantine_list()
+    (item,), total = listed(bench.pipeline)
     assert (item.seq, item.node, item.epoch, total) == (3, make.node, make.epoch(), 1)
-    assert bench.pipeline.quarantine_show(item.item).data == b"\xc1 no record3"
+    assert shown(bench.pipeline, item.item).data == b"\xc1 no record3"
     assert (row(bench).quarantined, row(bench).stored) == (1, 4)
     assert bench.pipeline.ledger(verify=True).ok
 
@@ -85,7 +96,7 @@ def test_whole_messages_that_cannot_be_taken_are_kept_and_not_answered(bench, ma
     ]
     sacks = bench.pipeline.process([*bad, good, bad[0]])
     assert [sack.cum for sack in make.sacks(sacks)] == [1]
-    items, total = bench.pipeline.quarantine_list()
+    items, total = listed(bench.pipeline)
     assert total == 6
     assert [item.repeats for item in items] == [2, 1, 1, 1, 1, 1]
     assert [item.node for item in items] == ["lab.pi", "lab.pi", "lab.other", "", "lab.pi", "lab.pi"]
@@ -107,7 +118,7 @@ def test_a_store_that_takes_nothing_holds_everything(bench, make):
     message = make.batch_message(range(1, 11))
     assert bench.pipeline.process([message]) == []
     assert "locked" in bench.pipeline.holding.reason
-    assert any("locked" in line for line in bench.pipeline.problems())
+    assert "locked" in bench.store.check()
     assert bench.pipeline.process() == []
     assert bench.pipeline.counters()["holds"] == 1, "tried again before its time"
     bench.now_s += 1.0
@@ -118,7 +129,7 @@ def test_a_store_that_takes_nothing_holds_everything(bench, make):
     bench.now_s += 2.0
     assert [sack.cum for sack in make.sacks(bench.pipeline.process())] == [10]
     assert bench.pipeline.holding is None
-    assert bench.pipeline.problems() == []
+    assert bench.store.check() is None
     assert (row(bench).stored, row(bench).resent) == (10, 0)
 
 
@@ -172,7 +183,7 @@ def test_after_a_lost_state_what_the_store_held_is_told_apart_from_what_is_new(b
     assert [arrival.seq for arrival in bench.stored] == list(range(11, 16))
 
 
-def test_what_was_stored_before_the_quarantine_failed_is_new_and_is_so_once(bench, make):
+def test_a_quarantine_without_room_keeps_only_what_belongs_there_waiting(bench, make):
     class Full:
         full = True
 
@@ -188,12 +199,16 @@ def test_what_was_stored_before_the_quarantine_failed_is_new_and_is_so_once(benc
     pipeline = type(bench.pipeline)(
         [bench.store], bench.state, quarantine, lambda: make.now_ns, None, bench.note, lambda: now_s[0]
     )
-    assert pipeline.process([make.batch_message(range(1, 6), poison=[3])]) == []
-    assert make.stored_seqs(bench.folder) == [1, 2, 4, 5]
+    poisoned = make.batch_message(range(1, 6), poison=[3])
+    others = [make.batch_message(range(1, 4), node="lab.other"), make.batch_message(range(1, 3), node="lab.third")]
+    answered = make.sacks(pipeline.process([others[0], poisoned, others[1]]))
+    assert [(sack.node, sack.cum) for sack in answered] == [("lab.other", 3), ("lab.third", 2)]
+    assert pipeline.holding is None
+    assert pipeline.deferred() == {make.node: 1}
     quarantine.full = False
-    now_s[0] = 5.0
-    assert [sack.cum for sack in make.sacks(pipeline.process())] == [5]
-    assert [arrival.seq for arrival in bench.stored] == [1, 2, 4, 5]
+    assert [sack.cum for sack in make.sacks(pipeline.process([poisoned]))] == [5]
+    assert make.stored_seqs(bench.folder) == [1, 1, 1, 2, 2, 2, 3, 4, 5]
+    assert sorted(arrival.seq for arrival in bench.stored) == [1, 1, 1, 2, 2, 2, 3, 4, 5], "each is new once"
 
 
 def test_after_a_lost_state_what_the_store_holds_is_stored_whether_it_is_sent_again_or_not(bench, make):
@@ -283,7 +298,7 @@ def test_one_message_over_which_the_store_fails_does_not_hold_its_neighbours(tmp
     sacks = pipeline.process([make.batch_message([seq]) for seq in (1, 5, 2)])
     assert make.acknowledged(sacks).pairs() == [(1, 2)]
     assert make.stored_seqs(tmp_path) == [1, 2]
-    (item,), _ = pipeline.quarantine_list()
+    (item,), _ = listed(pipeline)
     assert "five" in item.reason
     bench.stop()
 
@@ -317,9 +332,9 @@ def test_what_only_the_retention_remembers_is_taken_on_the_agents_word(bench, ma
 
 def test_a_whole_batch_that_fails_again_at_a_replay_stays(bench, make):
     bench.pipeline.process([make.batch_message([1, 2 * 10**9])])
-    ((item,), total) = bench.pipeline.quarantine_list()
+    ((item,), total) = listed(bench.pipeline)
     assert (total, item.reason) == (1, "seq 2000000000 lies over 1000000000 above the base 1")
-    reply = bench.pipeline.replay()
+    reply = bench.pipeline.quarantine_reply(QuarantineRequest("replay"))
     assert (reply.replayed, reply.stored, reply.total) == (1, 0, 1)
     assert [kept.item for kept in reply.items] == [item.item]
     assert make.stored_seqs(bench.folder) == []

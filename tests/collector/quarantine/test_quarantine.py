@@ -125,7 +125,7 @@ def test_a_replay_that_dies_between_store_and_state_is_taken_up_again(bench, mak
     mend(bench, 2, make)
     bench.state.failing = True
     with pytest.raises(Exception, match="no room"):
-        bench.pipeline.replay()
+        bench.pipeline.quarantine_reply(QuarantineRequest("replay"))
     bench.restart()
     bench.pipeline.process()
     assert (only_row(bench).stored, only_row(bench).quarantined) == (2, 0)
@@ -138,7 +138,7 @@ def test_a_replay_into_a_locked_store_is_taken_up_again(bench, make):
     lock = sqlite3.connect(bench.folder / "store.sqlite", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     with pytest.raises(Exception, match="locked"):
-        bench.pipeline.replay()
+        bench.pipeline.quarantine_reply(QuarantineRequest("replay"))
     lock.execute("ROLLBACK")
     lock.close()
     bench.pipeline.process()
@@ -150,7 +150,7 @@ def test_a_whole_message_is_replayed_through_the_duplicate_check(bench, make):
     bench.quarantine.add([Poison(make.node, message.topic, "an older version could not", message.payload)], 7)
     bench.quarantine.add([Poison(make.node, message.topic, "nor can this one", b"\x00\xc1")], 7)
     bench.pipeline.process([make.batch_message([1])])
-    reply = bench.pipeline.replay()
+    reply = bench.pipeline.quarantine_reply(QuarantineRequest("replay"))
     assert (reply.replayed, reply.stored, reply.total) == (2, 1, 1)
     assert make.acknowledged(bench.pipeline.process()).pairs() == [(1, 2)]
     assert (only_row(bench).stored, only_row(bench).resent) == (2, 1)

@@ -1,0 +1,140 @@
+"""Takes a plan in: the stores first, then the quarantine, then the accounts. Nothing is answered here.
+
+Every step may fail and be repeated with the same plan or another one that holds the same messages.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tinyprof_collector.accounting import Pairs, runs_of
+from tinyprof_collector.counts import Counts
+from tinyprof_collector.judging import Key, Plan, Work
+from tinyprof_collector.ledger import Ledger
+from tinyprof_collector.quarantine import Poison, Quarantine
+from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
+from tinyprof_collector.verification import held_runs, stored_runs
+from tinyprof_protocol.topics import agent_topic
+
+
+class Intake:
+    """The steps between a plan and its acknowledgements. One thread at a time."""
+
+    def __init__(
+        self, stores: Sequence[Store], quarantine: Quarantine, ledger: Ledger, clock: Callable[[], int], counts: Counts
+    ) -> None:
+        self._stores = list(stores)
+        self._quarantine = quarantine
+        self._ledger = ledger
+        self._clock = clock
+        self._counts = counts
+        self.to_answer: dict[Key, Pairs] = {}
+        """What batches asked for that are accounted and not answered yet."""
+        self.new: list[Arrival] = []
+        """Newly stored, since somebody looked."""
+        self.held: list[Arrival] = []
+        """Came while the stores held them already."""
+
+    def recall(self) -> None:
+        """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
+        for account in self._ledger.unrecalled():
+            runs = stored_runs(self._stores, account.node, account.epoch)
+            self._counts.add("recalled", self._ledger.recall(account, runs))
+
+    def take_in(self, plan: Plan, messages: int) -> None:
+        """Writes, puts away, accounts. Raises StoreFailed and QuarantineFailed, and then nothing is accounted."""
+        for work in plan.works:
+            self._ledger.open(work.batch.node, work.batch.epoch)
+        self.recall()  # before the stores take anything new
+        answers = self.write(plan.arrivals)
+        refused = [
+            Poison(arrival.node, agent_topic(arrival.node, "records"), answer.reason, arrival.data,
+                   arrival.epoch, arrival.seq)
+            for arrival, answer in zip(plan.arrivals, answers, strict=True) if isinstance(answer, Refused)
+        ]  # fmt: skip
+        held = self._evicted_but_held(plan)
+        fallen = self._quarantine.add(plan.poisons + refused, self._clock()) if plan.poisons or refused else []
+        self._counts.add("messages", messages)
+        for node in plan.deferred:
+            self._counts.defer(node)
+        for work in plan.works:
+            end = work.first + work.count
+            self._account(work, plan.arrivals[work.first : end], answers[work.first : end])
+        for node, epoch, first, last in held:
+            self._counts.add("stored", self._ledger.open(node, epoch).settle(first, last, "stored"))
+        for node, epoch, seq in fallen:
+            self._ledger.release(node, epoch, seq, "discarded")
+
+    def put_away(self, poisons: list[Poison]) -> None:
+        """Puts messages and records into the quarantine. Raises QuarantineFailed."""
+        for node, epoch, seq in self._quarantine.add(poisons, self._clock()):
+            self._ledger.release(node, epoch, seq, "discarded")
+
+    def write(self, arrivals: list[Arrival]) -> list[Answer]:
+        """What became of each record in all stores together: stored when all that can have it have it."""
+        if not arrivals:
+            return []
+        answers = self._stores[0].write(arrivals)
+        for store in self._stores[1:]:
+            answers = [_united(one, two) for one, two in zip(answers, store.write(arrivals), strict=True)]
+        self._note_news(arrivals, answers)
+        return answers
+
+    def _account(self, work: Work, arrivals: list[Arrival], answers: list[Answer]) -> None:
+        batch = work.batch
+        account = self._ledger.open(batch.node, batch.epoch)
+        self._counts.add("on_word", account.receive_base(batch.base))
+        for evicted in batch.evicted:
+            self._counts.add("evicted", account.evict(evicted.first, evicted.last, evicted.cause))
+        seqs: dict[str, list[int]] = {"stored": [], "expired": [], "quarantined": work.bad}
+        taken = arrivals
+        if answers.count("stored") < len(answers):
+            taken = [one for one, answer in zip(arrivals, answers, strict=True) if answer in ("stored", "held")]
+            for arrival, answer in zip(arrivals, answers, strict=True):
+                if isinstance(answer, Refused):
+                    seqs["quarantined"].append(arrival.seq)
+                elif answer == "expired":
+                    seqs["expired"].append(arrival.seq)
+        seqs["stored"] = [arrival.seq for arrival in taken]
+        entered = 0
+        for outcome, which in seqs.items():
+            for first, last in runs_of(sorted(which)) if which else ():
+                n = account.settle(first, last, outcome)  # type: ignore[arg-type]
+                self._counts.add(outcome, n)
+                entered += n
+        resent = work.resent + sum(map(len, seqs.values())) - entered
+        account.resent += resent
+        self._counts.add("resent", resent)
+        self._counts.add("held", answers.count("held"))
+        self._counts.add("batches")
+        self._counts.add("records", len(batch.records))
+        self.to_answer.setdefault((batch.node, batch.epoch), []).extend(work.runs)
+
+    def _evicted_but_held(self, plan: Plan) -> list[tuple[str, bytes, int, int]]:
+        """Runs of seqs reported evicted that the stores hold: what was written before the state was lost is stored."""
+        held: list[tuple[str, bytes, int, int]] = []
+        for (node, epoch), ranges in plan.evicting.items():
+            account = self._ledger.find(node, epoch)
+            for pair in ranges:
+                for first, last in account.accounted.absent(*pair) if account else [pair]:
+                    runs = held_runs(self._stores, node, epoch, first, last)
+                    held.extend((node, epoch, a, b) for a, b in runs)
+        return held
+
+    def _note_news(self, arrivals: list[Arrival], answers: list[Answer]) -> None:
+        """At once: should a later step fail, the stores will hold what they have just taken."""
+        if answers.count("stored") == len(answers):
+            self.new.extend(arrivals)
+            return
+        for arrival, answer in zip(arrivals, answers, strict=True):
+            if answer == "stored":
+                self.new.append(arrival)
+            elif answer == "held":
+                self.held.append(arrival)
+
+
+def _united(one: Answer, two: Answer) -> Answer:
+    """One answer for two stores: refused by either; expired only where both say so; held only where both had it."""
+    if isinstance(one, Refused):
+        return one
+    if isinstance(two, Refused) or one == two:
+        return two
+    return "stored"
