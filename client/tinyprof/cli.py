@@ -3,6 +3,7 @@
 Exit 0: success, 1: a check failed or the work could not be done, 2: wrong use, 130: interrupted.
 """
 
+import difflib
 import importlib
 import logging
 import pkgutil
@@ -33,6 +34,17 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tinyprof.commands.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with. Raises UsageError, with the nearest name where there is one near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no such command {args[0]!r}{hint}", ctx) from None
 
     def main(
         self,

@@ -43,8 +43,31 @@ def broker_option(command: Command) -> Command:
         "--broker",
         envvar="TINYPROF_BROKER",
         metavar="URL",
-        help="The MQTT broker: mqtt://[user:password@]host[:port], or mqtts:// for TLS.  [default: local]",
+        help="The MQTT broker: mqtt://[user:password@]host[:port], or mqtts:// for TLS.  "
+        "[default: $TINYPROF_BROKER, else the local one]",
     )(command)
+
+
+def service_broker_option(command: Command) -> Command:
+    """`--broker` of a service, which has a configuration for it too."""
+    return click.option(
+        "--broker",
+        metavar="URL",
+        callback=_checked_broker,
+        help="The MQTT broker; goes before TINYPROF_BROKER and the configuration.",
+    )(command)
+
+
+def _checked_broker(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """What is wrong with the option is said of it, not of the configuration that it becomes a part of."""
+    from tinyprof_protocol.broker_address import BadAddress, parse_broker
+
+    try:
+        if value is not None:
+            parse_broker(value)
+    except BadAddress as why:
+        raise click.BadParameter(str(why)) from None
+    return value
 
 
 def json_option(command: Command) -> Command:

@@ -208,7 +208,7 @@ class Connection:
             )
         except (OSError, ValueError) as why:
             self._note(
-                f"no broker at {self._address}: {_line(why)}", "; start one there, or name another; it is tried again"
+                f"no broker at {self._address} ({_line(why)})", "; start one there, or name another; it is tried again"
             )
             return self._reconnect.after_failure()
         with self._lock:
@@ -386,4 +386,7 @@ def _no_session() -> Properties:
 
 
 def _line(why: BaseException) -> str:
+    """What went wrong in words: of an error of the system its meaning, not its number."""
+    if isinstance(why, OSError) and why.strerror:
+        return why.strerror[:1].lower() + why.strerror[1:]
     return " ".join(str(why).split()) or type(why).__name__

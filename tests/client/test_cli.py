@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -59,6 +60,21 @@ def test_each_command_has_help(path) -> None:
     assert "--help" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (["profile"], ["TINYPROF_BROKER", "--timeout DURATION", "stories260k-q4_0", "quick, standard"]),
+        (["history"], ["TINYPROF_BROKER", "--since DURATION"]),
+        (["dashboard"], ["TINYPROF_BROKER", "--timeout DURATION"]),
+        (["agent", "run"], ["TINYPROF_BROKER"]),
+        (["collector", "run"], ["TINYPROF_BROKER"]),
+    ],
+)
+def test_help_says_what_may_be_given(path, says) -> None:
+    shown = " ".join(call(*path, "--help").stdout.split())
+    assert [words for words in says if words not in shown] == []
+
+
 def test_version() -> None:
     assert call("--version").stdout == f"tinyprof {__version__}\n"
 
@@ -79,6 +95,7 @@ def test_the_list_of_commands_loads_nothing_heavy() -> None:
     ("arguments", "says"),
     [
         (["nope"], "nope"),
+        (["borads"], "no such command 'borads'; did you mean 'boards'?"),
         (["boards", "--nope"], "--nope"),
         (["history", "host"], "METRIC"),
         (["history", "host", "decode_tsp"], "decode_tps"),
@@ -92,7 +109,12 @@ def test_the_list_of_commands_loads_nothing_heavy() -> None:
         (["quarantine", "replay"], "ITEM"),
         (["boards", "--broker", "http://x"], "mqtt://HOST:PORT"),
         (["demo", "--boards", "abacus"], "soft-q4"),
-        (["agent", "run"], "--config"),
+        (["agent", "run"], "agent.sample.toml"),
+        (
+            ["agent", "run", "--config", "none.toml", "--broker", "foo://x"],
+            "'--broker': broker 'foo://x' is no address",
+        ),
+        (["collector", "run", "--broker", "foo://x"], "'--broker': broker 'foo://x' is no address"),
         (["status", "--node", "lab"], "site.agent"),
         (["quarantine", "list", "--node", "Lab.A1"], "site.agent"),
         (["quarantine", "show", "seven"], "item number"),
@@ -189,7 +211,9 @@ def test_a_configuration_that_is_not_there_is_named(role, tmp_path) -> None:
 def test_no_broker_is_one_line_and_exit_1(arguments) -> None:
     result = call(*arguments, broker=f"127.0.0.1:{free_port()}")
     assert result.exit_code == 1
-    assert one_line(result).startswith("tinyprof: no broker at")
+    assert re.match(
+        r"tinyprof: no broker at mqtt://127\.0\.0\.1:\d+ \(connection refused\); start a broker", one_line(result)
+    )
 
 
 def test_a_broker_without_a_collector_is_one_line_and_exit_1() -> None:

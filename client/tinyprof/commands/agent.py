@@ -1,10 +1,12 @@
 """`tinyprof agent run`: the agent as a service."""
 
 import os
+from importlib import resources
 from pathlib import Path
 
 import click
 
+from tinyprof.options import service_broker_option
 from tinyprof.terminal import WrongUse
 
 
@@ -17,15 +19,18 @@ def command() -> None:
 
 
 @command.command("run")
-@click.option("--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration, TOML.")
-@click.option("--broker", metavar="URL", help="Goes before the configuration and TINYPROF_BROKER.")
+@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration, TOML.  [required]")
+@service_broker_option
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
 @click.pass_context
-def run_agent(ctx: click.Context, path: Path, broker: str | None, state_dir: Path | None) -> int:
+def run_agent(ctx: click.Context, path: Path | None, broker: str | None, state_dir: Path | None) -> int:
     """Runs an agent.
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
     """
+    if path is None:
+        sample = resources.files("tinyprof_agent") / "agent.sample.toml"
+        raise click.UsageError(f"give the agent's configuration with --config FILE; a sample to start from is {sample}")
     from tinyprof_agent.config import load_config
     from tinyprof_protocol.configuration import BadConfig
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from tinyprof.options import service_broker_option
 from tinyprof.terminal import CheckFailed, WrongUse
 
 
@@ -18,7 +19,7 @@ def command() -> None:
 
 @command.command("run")
 @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration, TOML.  [default: none]")
-@click.option("--broker", metavar="URL", help="Goes before the configuration and TINYPROF_BROKER.")
+@service_broker_option
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
 @click.pass_context
 def run_collector(ctx: click.Context, path: Path | None, broker: str | None, state_dir: Path | None) -> int:

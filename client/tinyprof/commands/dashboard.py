@@ -11,7 +11,7 @@ from tinyprof.terminal import CheckFailed
 @click.command("dashboard")
 @click.option("--once", is_flag=True, help="Print the fleet once and end.")
 @click.option("--screenshot", type=click.Path(dir_okay=False, path_type=Path), help="Write the screen as SVG and end.")
-@click.option("--timeout", "timeout_s", default="5s", show_default=True, callback=to_seconds,
+@click.option("--timeout", "timeout_s", default="5s", show_default=True, callback=to_seconds, metavar="DURATION",
               help="How long --once, --json and --screenshot wait for the fleet.")  # fmt: skip
 @broker_option
 @json_option

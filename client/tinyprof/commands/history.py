@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @click.command("history")
 @click.argument("board")
 @click.argument("metric")
-@click.option("--since", "since_s", default="24h", show_default=True, callback=to_seconds, help="How far back.")
+@click.option("--since", "since_s", default="24h", show_default=True, callback=to_seconds, metavar="DURATION",
+              help="How far back.")  # fmt: skip
 @click.option("--limit", default=500, show_default=True, type=click.IntRange(1, 5000), help="At most so many values.")
 @click.option("--plot", is_flag=True, help="Draw the values instead of listing them.")
 @broker_option

@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 _ONLY_WITH = {"baud": "port", "activations": "model", "priority": "fleet", "within_s": "fleet", "broker": "fleet"}
 
 
-@click.command("profile")
+class _WithWhatShips(click.Command):
+    """Its help ends with the models and suites that there are, which are read when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Names what ships."""
+        from tinyprof_models.catalogue import shipped_models
+        from tinyprof_platforms.suites import shipped_suites
+
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"Models that ship: {', '.join(shipped_models())}.")
+            formatter.write_text(f"Suites: {', '.join(shipped_suites())}.")
+
+
+@click.command("profile", cls=_WithWhatShips)
 @click.argument("board", required=False)
 @click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
 @click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
@@ -33,7 +47,7 @@ _ONLY_WITH = {"baud": "port", "activations": "model", "priority": "fleet", "with
 @click.option("--tokens", type=click.IntRange(1, 4096), help="Tokens generated for each prompt.")
 @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions at least.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="In the fleet: before other jobs.")
-@click.option("--timeout", "within_s", default="10m", show_default=True, callback=to_seconds,
+@click.option("--timeout", "within_s", default="10m", show_default=True, callback=to_seconds, metavar="DURATION",
               help="In the fleet: when the run must have ended.")  # fmt: skip
 @broker_option
 @json_option
