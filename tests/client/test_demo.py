@@ -3,10 +3,12 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,12 @@ from tinyprof.demo.figures import Produced, rows_add_up
 from tinyprof.demo.plan import BOARDS, UnknownDemoBoard, agent_toml, parse_boards
 from tinyprof.demo.processes import DemoFailed, Part, clean_environment, tail
 from tinyprof.demo.running import missing_packages
+from tinyprof.demo.why_unstable import closing_line
+from tinyprof_agent.profiling.statistics import Interval, Summary
+from tinyprof_agent.profiling.verdict import Evidence, judge
 from tinyprof_protocol.jobs import LedgerRow
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
+from tinyprof_protocol.records import ClockReport
 
 KEYS = [
     "boards", "produced", "stored", "in_spool", "evicted", "duplicates", "quarantined", "missing",
@@ -83,6 +89,8 @@ def test_from_another_directory_every_record_is_accounted_for(tmp_path) -> None:
     assert figures["boards"] == 3
     assert figures["results"] == figures["valid"] + figures["unstable"] + figures["invalid"] > 0
     assert [figures[key] for key in ("in_spool", "evicted", "quarantined", "missing")] == [0, 0, 0, 0]
+    assert ("unstable, most often: " in stderr.splitlines()[-1]) == (figures["unstable"] > 0)
+    assert re.search(r"logs in /\S+ are removed at the end", stderr)
     assert wait_until_gone(str(tmp_path), 5) == {}
 
 
@@ -90,6 +98,7 @@ def test_from_another_directory_every_record_is_accounted_for(tmp_path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_interrupted_it_leaves_nothing_behind(tmp_path, number) -> None:
     process = demo(tmp_path, "--for", "10m", "--boards", "host,soft-q4", "--state-dir", str(tmp_path / "state"))
+    line_that_says(process, f"logs in {tmp_path / 'state'} stay there")
     line_that_says(process, "2 boards")
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
@@ -156,6 +165,35 @@ def test_a_part_that_ends_is_named_with_the_last_lines_of_its_log(tmp_path) -> N
     finally:
         part.stop()
     assert "none.toml" in tail(part.log)
+
+
+SURE = Summary(1.0, 6, Interval(1.0, 1.0, 0.97))
+UNSURE = Summary(1.0, 6, Interval(0.5, 1.5, 0.97))
+STEADY = Evidence(ClockReport("checked"), "match", 6, SURE, SURE)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "plain"),
+    [
+        (replace(STEADY, ttft=UNSURE), "TTFT varies from one repetition to the next"),
+        (replace(STEADY, tpot=UNSURE), "TPOT varies from one repetition to the next"),
+        (replace(STEADY, cpu_share=0.5), "the engine had to share the processor with others"),
+        (replace(STEADY, clock=ClockReport("unchecked")), "the board's clock could not be checked"),
+        (replace(STEADY, repetitions=2), "2 repetitions"),
+    ],
+)
+def test_each_reason_of_a_verdict_has_plain_words(evidence, plain) -> None:
+    verdict, reasons = judge(evidence)
+    assert verdict == "unstable"
+    expected = f"unstable, most often: {plain} (1 of 1 runs); that is what 'unstable' is for"
+    assert closing_line([reasons]) == expected
+
+
+def test_the_commonest_reason_is_told_whatever_its_figures_and_none_without_an_unstable_run() -> None:
+    runs = [["TTFT is known to 9%"], ["TPOT is known to 6%", "TTFT is known to 7%"], ["TPOT is known to 8%"],
+            ["TPOT is known to 12%"]]  # fmt: skip
+    assert "TPOT varies from one repetition to the next (3 of 4 runs)" in (closing_line(runs) or "")
+    assert closing_line([]) is None
 
 
 def test_nothing_of_the_user_reaches_the_parts(monkeypatch) -> None:

@@ -49,14 +49,23 @@ def command(for_s: float | None, boards: str, state_dir: Path | None, as_json: b
     with _terminated_as_interrupted():
         if state_dir is not None:
             state_dir.mkdir(parents=True, exist_ok=True)
-            return _run(chosen, state_dir.resolve(), with_dashboard, for_s, as_json)
+            return _run(chosen, state_dir.resolve(), with_dashboard, for_s, as_json, folder_stays=True)
         with tempfile.TemporaryDirectory(prefix="tinyprof-demo-") as folder:
-            return _run(chosen, Path(folder), with_dashboard, for_s, as_json)
+            return _run(chosen, Path(folder), with_dashboard, for_s, as_json, folder_stays=False)
 
 
-def _run(boards: "list[DemoBoard]", folder: Path, with_dashboard: bool, for_s: float | None, as_json: bool) -> int:
+def _run(
+    boards: "list[DemoBoard]",
+    folder: Path,
+    with_dashboard: bool,
+    for_s: float | None,
+    as_json: bool,
+    *,
+    folder_stays: bool,
+) -> int:
     from tinyprof.demo.figures import summary
     from tinyprof.demo.running import Demo
+    from tinyprof.demo.why_unstable import closing_line
 
     def say(line: str) -> None:
         click.echo(f"demo: {line}", err=True)
@@ -65,16 +74,19 @@ def _run(boards: "list[DemoBoard]", folder: Path, with_dashboard: bool, for_s: f
         click.echo(f"demo: {line}", err=as_json)
 
     interrupted = False
-    with Demo(boards, folder, say) as demo:
+    with Demo(boards, folder, say, folder_stays=folder_stays) as demo:
         try:
             _show(demo) if with_dashboard else _watch(demo, for_s or DEFAULT_S, tell)
         except KeyboardInterrupt:
             interrupted = True
         found = demo.finish()
+        why_unstable = closing_line(demo.unstable)
     if as_json:
         emit_json({name: getattr(found, name) for name in found.__dataclass_fields__})
     else:
         tell(f"{summary(found, final=True)}; the ledger {'adds up' if found.ledger_ok else 'DOES NOT ADD UP'}")
+    if why_unstable is not None:
+        say(why_unstable)
     if interrupted:
         return 130
     return 0 if found.ledger_ok else 1

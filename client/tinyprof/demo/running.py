@@ -1,7 +1,7 @@
 """Starts the demo's parts, watches them, and ends them in order, so that nothing is lost on the way down."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +26,16 @@ _POLL_S = 0.1
 class Demo:
     """The running demo; a context manager that leaves no process behind.
 
-    `say` is told what is done, a line each. Raises DemoFailed and BrokerFailed.
+    `say` is told what is done, a line each; `folder_stays` is what it says of the logs. Raises DemoFailed and
+    BrokerFailed.
     """
 
-    def __init__(self, boards: Sequence[DemoBoard], folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, boards: Sequence[DemoBoard], folder: Path, say: Callable[[str], None], *, folder_stays: bool
+    ) -> None:
         self._boards = list(boards)
         self._folder = folder
+        self._folder_stays = folder_stays
         self._say = say
         self._parts: list[Part] = []
         self._cleanup = ExitStack()
@@ -47,6 +51,11 @@ class Demo:
         """What the agent says that it has made."""
         return self._watch.produced
 
+    @property
+    def unstable(self) -> Collection[Sequence[str]]:
+        """The verdict's reasons of each unstable run so far."""
+        return self._watch.unstable.values()
+
     def __enter__(self) -> Self:
         try:
             self._start()
@@ -59,7 +68,8 @@ class Demo:
         self._cleanup.close()
 
     def _start(self) -> None:
-        self._say(f"broker at {self.broker.url}, logs in {self._folder}")
+        fate = "stay there" if self._folder_stays else "are removed at the end (--state-dir keeps them)"
+        self._say(f"broker at {self.broker.url}; logs in {self._folder} {fate}")
         self._cleanup.callback(self.broker.stop)
         self.broker.start()
         self._start_collector()
@@ -126,7 +136,8 @@ class Demo:
         while not done():
             self.check()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"{otherwise} within {within_s:.0f} s; their logs are in {self._folder}")
+                where = f"are in {self._folder}" if self._folder_stays else "are kept with --state-dir DIRECTORY"
+                raise DemoFailed(f"{otherwise} within {within_s:.0f} s; their logs {where}")
             time.sleep(_POLL_S)
 
     # ---- the way down
