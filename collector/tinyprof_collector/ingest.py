@@ -5,7 +5,6 @@ them: records come again, statuses come again within their interval, and a clien
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +13,7 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.names import PARTITIONS
 
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_STATUSES = 20_000
 """All retained statuses of a large fleet come at once after a connect."""
 MAX_REQUESTS = 2_000
@@ -88,26 +88,29 @@ class Watchdog:
 
 @dataclass(slots=True)
 class BoundedQueue:
-    """Messages for one taker, at most `bound`; more of them fall and are counted."""
+    """Messages for one taker, at most `bound` of them and 64 MiB; what is more falls and is counted."""
 
     bound: int
     wake: threading.Event
     dropped: int = 0
-    _messages: deque[Message] = field(default_factory=deque)
+    _bytes: int = 0
+    _messages: list[Message] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, message: Message) -> None:
         """Appends a message, from any thread."""
-        if len(self._messages) >= self.bound:
-            self.dropped += 1
-            return
-        self._messages.append(message)
+        with self._lock:
+            if len(self._messages) >= self.bound or self._bytes + len(message.payload) > MAX_QUEUED_BYTES:
+                self.dropped += 1
+                return
+            self._bytes += len(message.payload)
+            self._messages.append(message)
         self.wake.set()
 
     def take(self) -> list[Message]:
         """All that is there, oldest first."""
-        taken = []
-        while self._messages:
-            taken.append(self._messages.popleft())
+        with self._lock:
+            taken, self._messages, self._bytes = self._messages, [], 0
         return taken
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from tinyprof_protocol.presence import AgentStatus, BoardPresence
 
 Liveness = Literal["online", "stale", "offline"]
 MAX_AGENTS = 10_000
+LONG_SILENT_INTERVALS = 10.0
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Presence:
     max_agents: int = MAX_AGENTS
     agents: dict[str, Agent] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    """agents_over_bound: statuses of agents that there was no room for."""
+    """agents_over_bound: statuses of agents that there was no room for; agents_let_go: silent ones that made room."""
 
     def hear(self, status: AgentStatus, now_ns: int, *, retained: bool = False) -> Agent | None:
         """Takes an agent's status; returns the agent, or None where there is no room for one more.
@@ -52,7 +53,7 @@ class Presence:
         """
         agent = self.agents.get(status.node)
         if agent is None:
-            if len(self.agents) >= self.max_agents:
+            if len(self.agents) >= self.max_agents and not self._make_room(now_ns):
                 self.counts["agents_over_bound"] = self.counts.get("agents_over_bound", 0) + 1
                 return None
             agent = Agent(status, said_ns(status.time_ns, now_ns) if retained else now_ns)
@@ -68,6 +69,15 @@ class Presence:
         if status.state == "online":
             self._note_online(agent, status, now_ns, retained=retained)
         return agent
+
+    def _make_room(self, now_ns: int) -> bool:
+        """Lets the agent go that was silent for longest, if it is long silent: names are anybody's to invent."""
+        node, longest = min(self.agents.items(), key=lambda item: item[1].heard_ns)
+        if longest.liveness(now_ns, LONG_SILENT_INTERVALS) == "online":
+            return False
+        del self.agents[node]
+        self.counts["agents_let_go"] = self.counts.get("agents_let_go", 0) + 1
+        return True
 
     @staticmethod
     def _note_online(agent: Agent, status: AgentStatus, now_ns: int, *, retained: bool) -> None:

@@ -98,3 +98,14 @@ def test_a_full_queue_lets_the_newest_fall_and_counts():
     assert queue.take() == []
     queue.put(message("t9"))
     assert len(queue) == 1
+
+
+def test_a_queue_is_bounded_in_bytes_too():
+    queue = BoundedQueue(1000, threading.Event())
+    large = Message("tinyprof/1/00/a.b/status", bytes(256 * 1024), False, None, None)
+    for _ in range(300):
+        queue.put(large)
+    assert (len(queue), queue.dropped) == (256, 44)
+    assert len(queue.take()) == 256
+    queue.put(large)
+    assert (len(queue), queue.dropped) == (1, 44)

@@ -96,3 +96,13 @@ def test_agents_are_bounded_and_the_rest_counted():
     assert presence.hear(status(node="lab.other"), NOW) is None
     assert presence.hear(status(), NOW + S) is not None
     assert presence.counts == {"agents_over_bound": 1}
+
+
+def test_an_agent_that_is_long_silent_makes_room_for_a_live_one():
+    presence = Presence(max_agents=2)
+    for name, at_s in (("lab.a", 0), ("lab.b", 290)):
+        presence.hear(AgentStatus(name, "online", interval_s=10.0), at_s * 10**9)
+    assert presence.hear(AgentStatus("lab.c", "online"), 99 * 10**9) is None
+    assert presence.hear(AgentStatus("lab.c", "online"), 300 * 10**9) is not None
+    assert sorted(presence.agents) == ["lab.b", "lab.c"]
+    assert presence.counts == {"agents_over_bound": 1, "agents_let_go": 1}
