@@ -8,7 +8,8 @@ from delivery_collector import Collector, Key
 from tinyprof_protocol.codec import decode, unpack
 from tinyprof_protocol.connection import Publication
 from tinyprof_protocol.delivery import Batch, Sack
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
+from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
+from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Record
 from tinyprof_protocol.topics import agent_topic
 
@@ -27,9 +28,14 @@ class Oracle:
         self.may_be_missing: set[Key] = set()
         """What only a file knew that an older copy replaced, and was not acknowledged. Some may have arrived."""
         self.acknowledged: set[Key] = set()
-        self.late: set[Key] = set()
-        """In the store after they were told evicted: should the work end there, they stay counted as evicted."""
-        self.state_lost = self.rolled_back = self.copied = False
+        """By the collector, at any time."""
+        self.kept: set[Key] = set()
+        """Acknowledged since the state was lost last: the state must know all of them, over every death."""
+        self.forgotten: set[Key] = set()
+        """Acknowledged before the state was lost: only stores, quarantine and the agent's word can tell of them."""
+        self.told_bases: dict[bytes, int] = {}
+        """What statuses that surely arrived since then said, by epoch."""
+        self.rolled_back = self.copied = False
 
     def owe(self, obligations: Iterable[tuple[Key, bytes]]) -> None:
         for key, body in obligations:
@@ -56,8 +62,6 @@ class Oracle:
             assert node == NODE
             assert key not in there, f"{name(key)} is in the store twice"
             there[key] = data
-            if key in self.announced and key not in self.stored:
-                self.late.add(key)
             if self.stored.get(key) != data:
                 assert key not in self.stored, f"{name(key)} changed in the store"
                 self._is_its_own(key, data)
@@ -100,6 +104,12 @@ class Oracle:
         self.rolled_back = True
         self.may_be_missing |= self._in_no_spool([machine.held for machine in machines]) - self.acknowledged
 
+    def state_was_lost(self) -> None:
+        """The collector begins anew with its stores and its quarantine."""
+        self.forgotten |= self.acknowledged
+        self.kept.clear()
+        self.told_bases.clear()
+
     def _in_no_spool(self, held: Iterable[Held]) -> set[Key]:
         absent = set(self.obligations)
         for spool in held:
@@ -126,6 +136,12 @@ class Oracle:
                     key = (sack.epoch, seq)
                     assert self.settled(key) or key in self.announced, f"{name(key)} is acknowledged, nobody has it"
                     self.acknowledged.add(key)
+                    self.kept.add(key)
+
+    def told(self, status: AgentStatus | None) -> None:
+        """A status arrived, and what it said is kept."""
+        for owed in (status and status.epochs) or ():
+            self.told_bases[owed.epoch] = max(owed.base, self.told_bases.get(owed.epoch, 1))
 
     def judge_rows(self, rows: Iterable[LedgerRow]) -> None:
         """At any moment: classes add up, and none claims more than is true."""
@@ -138,53 +154,90 @@ class Oracle:
             for cls in ("stored", "quarantined", "expired", "discarded", "evicted"):
                 most = sum(cls in classes for classes in keys.values())
                 assert said[cls] <= most, f"{said[cls]} counted as {cls}, of {most} at most"
-            assert self.state_lost or not row.stored_on_word
-            assert self.state_lost or self.rolled_back or self.copied or not row.missing
+            self._judge_what_is_open(row, keys)
 
-    def judge_final_rows(self, rows: Sequence[LedgerRow]) -> None:
+    def _judge_what_is_open(self, row: LedgerRow, keys: Mapping[Key, set[str]]) -> None:
+        """What was acknowledged stays accounted; the agent's word stands only for what a lost state knew."""
+        kept = sum(key in self.kept for key in keys)
+        found = row.head - row.in_spool - row.missing
+        assert found >= kept, f"{kept} are acknowledged, of which the ledger knows {found}"
+        known_before = sum(key in self.forgotten for key in keys)
+        assert row.stored_on_word <= known_before, (
+            f"{row.stored_on_word} on the agent's word, of {known_before} at most"
+        )
+        # A machine lists its own epochs: those of another one with its name look as if they were given up.
+        lost = sum(key in self.forgotten or key in self.may_be_missing for key in keys)
+        assert self.copied or row.missing <= lost, f"{row.missing} missing, of {lost} at most"
+
+    def judge_final_reply(self, reply: LedgerReply) -> None:
         """When all is delivered: every seq is counted in the class that it is in, and only what may be missing is."""
         truth = self._possible(final=True)
-        by_epoch = {row.epoch: row for row in rows}
+        by_epoch = {row.epoch: row for row in reply.rows}
         for epoch, keys in truth.items():
-            surely_known = [seq for (_, seq), classes in keys.items() if "missing" not in classes]
-            row = by_epoch.get(epoch)
-            if row is None:
-                assert not surely_known, f"the ledger does not know epoch {epoch.hex()[-4:]}"
-                continue
-            assert row.head >= max(surely_known, default=0)
-            for cls in LEDGER_CLASSES:
-                surely = sum(classes == {cls} for classes in keys.values()) if cls != "missing" else 0
-                most = sum(cls in classes for classes in keys.values())
-                assert surely <= getattr(row, cls) <= most, f"{cls}: {surely} to {most}, counted {getattr(row, cls)}"
-        if not self.may_be_missing and not self.state_lost and not self.late:
-            assert sum(row.stored for row in rows) == len(self.stored)
+            self._judge_final_row(epoch, by_epoch.get(epoch), keys)
+        if not any("missing" in classes for keys in truth.values() for classes in keys.values()):
+            assert reply.ok, reply.problems
+        elif not self.may_be_missing & self.stored.keys():
+            assert all(" missing: " in problem for problem in reply.problems), reply.problems
+
+    def _judge_final_row(self, epoch: bytes, row: LedgerRow | None, keys: Mapping[Key, set[str]]) -> None:
+        surely_known = [seq for (_, seq), classes in keys.items() if "missing" not in classes]
+        if row is None:
+            # Settled before the state was lost and listed by nobody since: nothing is owed of it, and nothing asked.
+            heard_of = epoch in self.told_bases or any(key in self.kept or key in self.quarantined for key in keys)
+            settled = all(key in self.forgotten or "missing" in classes for key, classes in keys.items())
+            assert settled, f"the ledger does not know epoch {epoch.hex()[-4:]}"
+            assert not heard_of, f"the ledger forgot epoch {epoch.hex()[-4:]}"
+            return
+        assert row.head >= max(surely_known, default=0)
+        for cls in LEDGER_CLASSES:
+            surely = sum(classes == {cls} for classes in keys.values()) if cls != "missing" else 0
+            most = sum(cls in classes for classes in keys.values())
+            assert surely <= getattr(row, cls) <= most, f"{cls}: {surely} to {most}, counted {getattr(row, cls)}"
+        held = sum(key in self.stored for key in keys)
+        assert row.verified == held, f"the store holds {held}, verified {row.verified}"
 
     def _possible(self, *, final: bool = False) -> Mapping[bytes, Mapping[Key, set[str]]]:
         """By epoch, the classes that each seq can truly be in."""
         truth: dict[bytes, dict[Key, set[str]]] = {}
         for key in self.obligations:
-            truth.setdefault(key[0], {})[key] = self._classes(key, final)
+            truth.setdefault(key[0], {})[key] = self._final_classes(key) if final else self._classes(key)
         return truth
 
-    def _classes(self, key: Key, final: bool) -> set[str]:
-        # A collector that lost its state and hears only an old status of an epoch that is over cannot know better.
-        word = {"stored_on_word", "missing"} if self.state_lost else set()
-        word |= {"missing"} if key in self.may_be_missing else set()
+    def _classes(self, key: Key) -> set[str]:
+        """While the work is under way."""
         if key in self.stored and key in self.quarantined:
-            assert not final, f"{name(key)} is in the store and in the quarantine"
             return {"stored", "quarantined"}  # a replay is under way
         if key in self.stored:
-            return {"stored"} | word | ({"evicted"} if key in self.late else set())
+            return {"stored"} | ({"evicted"} if key in self.announced else set())  # a late record is under way
         if key in self.quarantined:
-            replayed = {"expired"} if key in self.collector.store.expired else set()
-            return {"quarantined"} | replayed | word
-        classes = {
+            return {"quarantined"} | ({"expired"} if key in self.collector.store.expired else set())
+        return self._ended(key) or {"in_spool"}
+
+    def _final_classes(self, key: Key) -> set[str]:
+        """When all is delivered. Stored and quarantined are told from their places, whatever the state has been."""
+        # A file that went back sends no more what died between the store and the state, so that nobody asks the store.
+        gone = {"missing"} if key in self.may_be_missing and key not in self.kept else set()
+        if key in self.stored:
+            assert key not in self.quarantined, f"{name(key)} is in the store and in the quarantine"
+            return {"stored"} | gone
+        if key in self.quarantined:
+            return {"quarantined"}
+        word: set[str] = set()
+        if key in self.forgotten:
+            # Evicted, expired and discarded leave no trace but the state. The agent's base tells that they are over;
+            # an agent that has started twice since says no more of the epoch, and an older status may have listed it.
+            over = key in self.kept or key[1] < self.told_bases.get(key[0], 1)
+            word = {"stored_on_word"} if over else {"stored_on_word", "missing"}
+        return self._ended(key) | word | gone
+
+    def _ended(self, key: Key) -> set[str]:
+        ends = {
             "expired": key in self.collector.store.expired,
             "discarded": key in self.collector.quarantine.fallen,
             "evicted": key in self.announced,
         }
-        found = {cls for cls, holds in classes.items() if holds} | word
-        return found if final or found else {"in_spool"}
+        return {cls for cls, holds in ends.items() if holds}
 
 
 def name(key: Key) -> str:

@@ -19,6 +19,7 @@ from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.delivery import Sack
+from tinyprof_protocol.jobs import QuarantineRequest
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.topics import agent_topic
 
@@ -159,10 +160,11 @@ class World:
             if not keep and payload in self.sacks:
                 self.sacks.remove(payload)
 
-    def say_status(self) -> None:
+    def say_status(self) -> AgentStatus | None:
         if self.machine.link_up:
             self.retained = self.machine.status()
             self.statuses.append(self.retained)
+        return self.retained
 
     def deliver_status(self) -> None:
         if self.statuses:
@@ -181,7 +183,8 @@ class World:
     def kill_collector(self, *, lose_state: bool) -> None:
         """It starts again with what is on its disks, and is told the retained status."""
         self.collector.die(lose_state=lose_state)
-        self.oracle.state_lost |= lose_state
+        if lose_state:
+            self.oracle.state_was_lost()
         if self.retained is not None:
             self.collector.pipeline.note_status(self.retained)
 
@@ -189,14 +192,11 @@ class World:
         """Somebody has the quarantine sent again, after the store was told better or not."""
         self.collector.store.refuses = refuses
         with contextlib.suppress(StoreFailed, StateFailed, QuarantineFailed):
-            self.collector.pipeline.replay()
+            self.collector.pipeline.quarantine_reply(QuarantineRequest("replay"))
 
     def judge_ledger(self) -> None:
         """At the end the collector's own figures are the truth, and it says so itself."""
-        reply = self.collector.pipeline.ledger(verify=True)
-        self.oracle.judge_final_rows(reply.rows)
-        if not self.oracle.state_lost and not self.oracle.may_be_missing and not self.oracle.late:
-            assert reply.ok, reply.problems
+        self.oracle.judge_final_reply(self.collector.pipeline.ledger(verify=True))
 
     def kill_collector_at(self, step: str) -> None:
         """It dies after a step of the work on what is under way: store, quarantine, or state ("sack": unsent)."""
@@ -269,9 +269,6 @@ class World:
         self.restart_agent(killed=False)
         self.record(["sample"])
         self._drain_machine()
-        self.say_status()
-        self._deliver_statuses()
-        self.collect()
 
     def _deliver_statuses(self) -> None:
         while self.statuses:
@@ -281,9 +278,14 @@ class World:
         for _ in range(MAX_ROUNDS):
             self.good_round()
             if not self.machine.owes():
-                return
+                break
             self.pass_time(ROUND_S)
-        raise AssertionError(f"after {MAX_ROUNDS} good rounds the spool still owes {self.machine.spool.views()}")
+        else:
+            raise AssertionError(f"after {MAX_ROUNDS} good rounds the spool still owes {self.machine.spool.views()}")
+        status = self.say_status()
+        self._deliver_statuses()
+        self.collect()
+        self.oracle.told(status)
 
     # ---- names
 
