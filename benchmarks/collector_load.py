@@ -72,7 +72,7 @@ def bare_seconds(folder: Path, messages: list[Message]) -> float:
                 assert isinstance(body, Result)
                 record_id += 1
                 rows.append(
-                    (record_id, epoch_id, entry.seq, 1, 0, record.time_ns, body.verdict, body.run_id, entry.data)
+                    (record_id, epoch_id, entry.seq, 1, 0, record.time_ns, body.verdict, body.run_id, 1, 0, entry.data)
                 )  # fmt: skip
                 figures += [(record_id, ids[name], f.value, f.low, f.high) for name, f in body.figures.items()]
         connection.executemany(INSERT_RECORD, rows)

@@ -39,6 +39,7 @@ from tinyprof_protocol.jobs import (
 )
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
+from tinyprof_protocol.series import ALL_SERIES, is_series
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ REPLY_EXPIRY_S = 60
 MAX_LINE = 300
 MAX_NAMED = 3
 MAX_RUNS = 32
+MAX_DESCRIBED = 32
 _STOP = None
 
 
@@ -115,11 +117,26 @@ def _history(payload: bytes, sources: Sources) -> HistoryReply:
         near = difflib.get_close_matches(asked.metric, METRICS, MAX_NAMED, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(METRICS)}"
         raise CannotAnswer("unknown_metric", f"no metric is called {asked.metric!r}; {hint}")
+    if asked.series not in ("", ALL_SERIES) and not is_series(asked.series):
+        line = f"{asked.series!r} is no series: 16 hexadecimal digits, {ALL_SERIES!r} or nothing are"
+        raise CannotAnswer("unknown_series", line)
     check_board(asked.node, asked.board, sources.boards())
     with sources.reader() as reader:
-        points = reader.history(asked.node, asked.board, asked.metric, asked.since_ns, asked.limit + 1)
-        runs = reader.runs(asked.node, asked.board, MAX_RUNS)
-    return HistoryReply(points[-asked.limit :], runs, truncated=len(points) > asked.limit)
+        return _history_of(asked, reader)
+
+
+def _history_of(asked: HistoryRequest, reader: Reader) -> HistoryReply:
+    who = (asked.node, asked.board)
+    series = asked.series or reader.shown_series(*who)
+    one = None if series in ("", ALL_SERIES) else series
+    points = reader.history(*who, asked.metric, asked.since_ns, asked.limit + 1, one)
+    truncated, points = len(points) > asked.limit, points[-asked.limit :]
+    # Of the others, those that an older window would hide as well are not counted.
+    since_ns = points[0].time_ns if truncated else asked.since_ns
+    others = 0 if one is None else reader.others(*who, asked.metric, one, since_ns)
+    seen = dict.fromkeys(point.series for point in reversed(points) if point.series)
+    described = reader.describe(*who, list(seen)[:MAX_DESCRIBED])
+    return HistoryReply(points, reader.runs(*who, MAX_RUNS), truncated, series, others, described)
 
 
 def _profile(payload: bytes, to: ReplyTo, sources: Sources) -> ProfileReply | None:

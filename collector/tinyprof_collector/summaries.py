@@ -18,6 +18,7 @@ from tinyprof_collector.stores.store import BoardLatest, RunSeen
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.presence import SPARK_POINTS, BoardSummary
 from tinyprof_protocol.records import Record, Result, Sample
+from tinyprof_protocol.series import KnownSeries, series_of
 
 MIN_INTERVAL_S = 1.0
 MAX_BOARDS = 20_000
@@ -25,6 +26,8 @@ MAX_AT_ONCE = 200
 """Summaries due at a time, so that acknowledgements find room in the connection between them."""
 MAX_LOOKED_AT = 1000
 """Boards looked at in one call, so that none takes long."""
+MAX_SERIES = 4
+"""Series of a board whose newest runs are kept, so that its schedule may take turns with some suites."""
 BoardKey = tuple[str, str]
 """Node and board."""
 
@@ -33,39 +36,18 @@ _time_of = attrgetter("time_ns")
 
 
 @dataclass(slots=True)
-class BoardHistory:
-    """What the stored records of a board say, kept small: the newest result, the newest sample, counts."""
+class SeriesRuns:
+    """What is kept of a board's runs of one series: the newest result, and how the newest runs went."""
 
     result: Result | None = None
-    result_ns: int | None = None
-    sample: Sample | None = None
-    sample_ns: int | None = None
-    last_seen_ns: int | None = None
-    """The collector's time at which its last record was stored, or (after a restart) that record's own time."""
+    result_ns: int = -(2**63)
     newest: list[RunSeen] = field(default_factory=list)
     """The newest runs, oldest first."""
-    verdicts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, records: Sequence[Record], seen_ns: int) -> None:
-        """Takes stored records; they may come in any order, the newest by their own time are kept."""
-        results: list[tuple[int, Result]] = []
-        for record in records:
-            body = record.body
-            if isinstance(body, Result):
-                results.append((record.time_ns, body))
-            elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
-                self.sample, self.sample_ns = body, record.time_ns
-        if results:
-            self._add_results(results)
-        if self.last_seen_ns is None or seen_ns > self.last_seen_ns:
-            self.last_seen_ns = seen_ns
-
-    def _add_results(self, results: list[tuple[int, Result]]) -> None:
-        for verdict, n in Counter([result.verdict for _, result in results]).items():
-            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + n
-        results.sort(key=itemgetter(0))
+    def add(self, results: Sequence[tuple[int, Result]]) -> None:
+        """Takes results of the series with their times, in the order of time."""
         time_ns, newest = results[-1]
-        if self.result_ns is None or time_ns >= self.result_ns:
+        if time_ns >= self.result_ns:
             self.result, self.result_ns = newest, time_ns
         # Of a long list only the newest can stay: the others are not even looked at.
         for time_ns, result in results[-SPARK_POINTS:]:
@@ -83,16 +65,78 @@ class BoardHistory:
         return streak
 
 
+@dataclass(slots=True)
+class BoardHistory:
+    """What the stored records of a board say, kept small: its newest runs by series, the newest sample, counts.
+
+    One series stands for the board, because figures of several cannot be compared: that of its newest scheduled run, or
+    of its newest run where none was scheduled.
+    """
+
+    series: str = ""
+    """The series that stands for the board; empty before its first result."""
+    scheduled_ns: int | None = None
+    """The time of the newest run that no client asked for."""
+    sample: Sample | None = None
+    sample_ns: int | None = None
+    last_seen_ns: int | None = None
+    """The collector's time at which its last record was stored, or (after a restart) that record's own time."""
+    runs: dict[str, SeriesRuns] = field(default_factory=dict)
+    """By series, the one that was last added to at the end; at most `MAX_SERIES` of them."""
+    verdicts: dict[str, int] = field(default_factory=dict)
+    """Runs of every series."""
+
+    def add(self, records: Sequence[Record], seen_ns: int, known: KnownSeries) -> None:
+        """Takes stored records; they may come in any order, the newest by their own time are kept."""
+        results: list[tuple[int, Result]] = []
+        for record in records:
+            body = record.body
+            if isinstance(body, Result):
+                results.append((record.time_ns, body))
+            elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
+                self.sample, self.sample_ns = body, record.time_ns
+        if results:
+            self._add_results(results, known)
+        if self.last_seen_ns is None or seen_ns > self.last_seen_ns:
+            self.last_seen_ns = seen_ns
+
+    def shown(self) -> SeriesRuns:
+        """The runs of the series that stands for the board."""
+        return self.runs.get(self.series) or SeriesRuns()
+
+    def _add_results(self, results: list[tuple[int, Result]], known: KnownSeries) -> None:
+        for verdict, n in Counter([result.verdict for _, result in results]).items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + n
+        results.sort(key=itemgetter(0))
+        by_series: dict[str, list[tuple[int, Result]]] = {}
+        for time_ns, result in results:
+            series = known.of(result)
+            by_series.setdefault(series, []).append((time_ns, result))
+            if result.job_id is None and (self.scheduled_ns is None or time_ns >= self.scheduled_ns):
+                self.series, self.scheduled_ns = series, time_ns
+        for series, its in by_series.items():
+            kept = self.runs.pop(series, None) or SeriesRuns()
+            kept.add(its)
+            self.runs[series] = kept
+        if self.scheduled_ns is None:
+            self.series = max(self.runs, key=lambda series: self.runs[series].result_ns)
+        for series in [series for series in self.runs if series != self.series][: max(0, len(self.runs) - MAX_SERIES)]:
+            del self.runs[series]
+
+
 def history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
     """A board as the store knows it."""
     history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
+    times = []
     if latest.result is not None and isinstance(latest.result.body, Result):
-        history.result, history.result_ns = latest.result.body, latest.result.time_ns
+        history.series, history.scheduled_ns = series_of(latest.result.body), latest.scheduled_ns
+        shown = SeriesRuns(latest.result.body, latest.result.time_ns, list(latest.newest))
+        history.runs[history.series] = shown
+        times.append(shown.result_ns)
     if latest.sample is not None and isinstance(latest.sample.body, Sample):
         history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
-    times = [time_ns for time_ns in (history.result_ns, history.sample_ns) if time_ns is not None]
+        times.append(latest.sample.time_ns)
     history.last_seen_ns = min(max(times), now_ns) if times else None
-    history.newest = list(latest.newest)
     return history
 
 
@@ -112,6 +156,7 @@ class Summaries:
     """boards_over_bound: boards that there was no room for."""
     _touched: set[BoardKey] = field(default_factory=set)
     _shown: dict[BoardKey, _Shown] = field(default_factory=dict)
+    _known: KnownSeries = field(default_factory=KnownSeries)
 
     def stored(self, node: str, records: Iterable[Record], now_ns: int, skew_ns: int = 0) -> None:
         """Takes records of a node that the stores have. Those of the agent's own host have no board and no summary.
@@ -127,7 +172,7 @@ class Summaries:
             history = self._history((node, board))
             if history is not None:
                 # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
-                history.add(its, min(now_ns, max(map(_time_of, its)) - skew_ns))
+                history.add(its, min(now_ns, max(map(_time_of, its)) - skew_ns), self._known)
 
     def restore(self, key: BoardKey, history: BoardHistory) -> None:
         """Takes a board's history as the store had it at the start."""
@@ -187,7 +232,8 @@ class Summaries:
         history = self.boards.get(key) or BoardHistory()
         agent = presence.agents.get(node)
         listed = presence.board(node, name)
-        result = history.result
+        shown = history.shown()
+        result = shown.result
         assessment = board_health(
             BoardFacts(
                 agent=None if agent is None else agent.liveness(now_ns, self.rules.stale_intervals),
@@ -196,7 +242,7 @@ class Summaries:
                 last_seen_ns=history.last_seen_ns,
                 verdict=None if result is None else result.verdict,
                 verdict_reasons=() if result is None else result.reasons,
-                invalid_streak=history.invalid_streak(),
+                invalid_streak=shown.invalid_streak(),
             ),
             now_ns,
             self.rules,
@@ -207,10 +253,10 @@ class Summaries:
             health=assessment.health,
             reasons=list(assessment.reasons),
             time_ns=now_ns,
-            last_result_ns=history.result_ns,
+            last_result_ns=None if result is None else shown.result_ns,
             last_seen_ns=history.last_seen_ns,
             readings={} if history.sample is None else history.sample.readings,
-            spark=[run.decode_tps for run in history.newest if run.decode_tps is not None],
+            spark=[run.decode_tps for run in shown.newest if run.decode_tps is not None],
             results=min(sum(history.verdicts.values()), MAX_COUNT),
             valid=history.verdicts.get("valid", 0),
             unstable=history.verdicts.get("unstable", 0),

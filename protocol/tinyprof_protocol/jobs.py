@@ -11,6 +11,7 @@ from tinyprof_protocol.bounds import Count, Finite, Id16, Line, MetricKey, Seq, 
 from tinyprof_protocol.names import Name, NodeName
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Counters, Health, Reasons
 from tinyprof_protocol.records import Record
+from tinyprof_protocol.series import SeriesSeen
 
 RequestKind = Literal["history", "status", "boards", "ledger", "profile", "quarantine"]
 REQUEST_KINDS: tuple[RequestKind, ...] = ("history", "status", "boards", "ledger", "profile", "quarantine")
@@ -52,17 +53,22 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 class HistoryRequest(Struct, frozen=True, omit_defaults=True):
-    """Asks for a metric of a board, newest last, at most `limit` points."""
+    """Asks for a metric of a board, newest last, at most `limit` points.
+
+    `series`: empty for that of the board's newest scheduled run (of its newest run, where none was scheduled), `all`
+    for the runs of every series, else the 16 digits of one. Readings between runs are of no series and always come.
+    """
 
     node: NodeName
     board: Name
     metric: MetricKey
     since_ns: TimeNs = 0
     limit: Annotated[int, Meta(ge=1, le=5000)] = 500
+    series: Word = ""
 
 
 class Point(Struct, frozen=True, array_like=True):
-    """One value of a metric. `low` and `high` bound its interval where it has one."""
+    """One value of a metric. `low` and `high` bound its interval where it has one; a reading has no `series`."""
 
     time_ns: TimeNs
     value: Finite
@@ -70,6 +76,7 @@ class Point(Struct, frozen=True, array_like=True):
     high: Finite | None = None
     verdict: Word = ""
     run_id: bytes = b""
+    series: Word = ""
 
 
 class HistoryReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
@@ -78,6 +85,12 @@ class HistoryReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field=
     points: Annotated[list[Point], Meta(max_length=5000)]
     runs: Annotated[list[Record], Meta(max_length=32)] = []
     truncated: bool = False
+    series: Word = ""
+    """The series that was chosen; `all`, or empty where the board has no run."""
+    others: Count = 0
+    """Points of other series that were left out: those since the oldest point that is here, or that was asked for."""
+    described: Annotated[list[SeriesSeen], Meta(max_length=32)] = []
+    """The series of the points in words, that of the newest point first; no more than 32 of them."""
 
 
 class LedgerRequest(Struct, frozen=True, omit_defaults=True):

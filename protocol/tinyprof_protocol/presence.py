@@ -109,11 +109,14 @@ class BoardSummary(Struct, frozen=True, omit_defaults=True):
     verdict: Verdict | None = None
     golden: Golden | None = None
     figures: Annotated[dict[MetricKey, Figure], Meta(max_length=64)] = {}
-    """Figures of the last run."""
+    """Figures of the last run of the series shown: that of the newest scheduled run, or of the newest where none was.
+
+    `last_result_ns`, `verdict`, `golden` and `spark` are of the same series; the counts are of all runs.
+    """
     readings: Readings = {}
     """The newest sample."""
     spark: Annotated[list[Finite], Meta(max_length=SPARK_POINTS)] = []
-    """decode_tps of the newest runs, oldest first."""
+    """decode_tps of the newest runs of that series, oldest first."""
     results: Count = 0
     valid: Count = 0
     unstable: Count = 0

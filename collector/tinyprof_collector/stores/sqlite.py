@@ -1,7 +1,8 @@
 """The embedded store: one SQLite file, unique by (node, epoch, seq), with a run's figures as rows.
 
 The whole encoded record is kept beside them, so that a read gives back what the agent sent. Rows are appended in the
-order in which they came; only the small index by board and time is written out of order.
+order in which they came; only the small index by board and time is written out of order. That index also has a run's
+series (as a signed 64-bit number) and whether a client asked for it, so that runs of one series are found within it.
 """
 
 import contextlib
@@ -13,10 +14,11 @@ from pathlib import Path
 
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable
-from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader
+from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader, number_of
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.records import Result, Sample
+from tinyprof_protocol.series import KnownSeries
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,15 @@ MIGRATIONS = (
     CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE records (id INTEGER PRIMARY KEY, epoch_id INTEGER NOT NULL, seq INTEGER NOT NULL,
         board_id INTEGER NOT NULL, kind INTEGER NOT NULL, time_ns INTEGER NOT NULL, verdict TEXT, run_id BLOB,
-        data BLOB NOT NULL, UNIQUE (epoch_id, seq));
-    CREATE INDEX records_by_board ON records (board_id, kind, time_ns);
+        series INTEGER, asked INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (epoch_id, seq));
+    CREATE INDEX records_by_board ON records (board_id, kind, time_ns, series, asked);
     CREATE TABLE figures (record_id INTEGER NOT NULL, metric_id INTEGER NOT NULL, value REAL NOT NULL,
         low REAL, high REAL, PRIMARY KEY (record_id, metric_id)) WITHOUT ROWID
     """,
 )
 # A plain INSERT: what is there already was looked up in the same transaction, and OR IGNORE would also pass over a row
 # that breaks another rule, in silence.
-INSERT_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_FIGURE = "INSERT INTO figures VALUES (?, ?, ?, ?, ?)"
 _TALLY = """UPDATE boards SET results = results + ?, valid = valid + ?, unstable = unstable + ?, invalid = invalid + ?
     WHERE id = ?"""
@@ -65,7 +67,7 @@ _TO_BLAME = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, 
 """What a record can be blamed for. Any other error is the file's, and holds everything."""
 _TALLY_OF = {"valid": 1, "unstable": 2, "invalid": 3}
 
-RecordRow = tuple[int, int, int, int, int, int, str | None, bytes | None, bytes]
+RecordRow = tuple[int, int, int, int, int, int, str | None, bytes | None, int | None, bool, bytes]
 FigureRow = tuple[int, int, float, float | None, float | None]
 
 
@@ -95,6 +97,7 @@ class SqliteStore:
         self._error: str | None = None
         self._tidy_error: str | None = None
         self._tidy_at = monotonic()
+        self._series = KnownSeries()
         try:
             self._connection = open_durable(path, MIGRATIONS)
             self._connection.execute("PRAGMA cache_size = -65536")
@@ -199,9 +202,10 @@ class SqliteStore:
         self._next_id += 1
         board = (arrival.node, body.board or "")
         board_id = self._boards.get(board) or self._board_id(board)
-        kind, verdict, run_id = EVENT, None, None
+        kind, verdict, run_id, series, asked = EVENT, None, None, None, False
         if isinstance(body, Result):
             kind, verdict, run_id = RESULT, body.verdict, body.run_id
+            series, asked = number_of(self._series.of(body)), body.job_id is not None
             tally = tallies.get(board_id) or tallies.setdefault(board_id, [0, 0, 0, 0])
             tally[0] += 1
             tally[_TALLY_OF[verdict]] += 1
@@ -216,7 +220,19 @@ class SqliteStore:
                 if name in metrics:
                     figures.append((record_id, metrics[name], value, None, None))
         records.append(
-            (record_id, epoch_id, arrival.seq, board_id, kind, record.time_ns, verdict, run_id, arrival.data)
+            (
+                record_id,
+                epoch_id,
+                arrival.seq,
+                board_id,
+                kind,
+                record.time_ns,
+                verdict,
+                run_id,
+                series,
+                asked,
+                arrival.data,
+            )
         )
 
     def _write_alone(self, arrival: Arrival) -> Answer:

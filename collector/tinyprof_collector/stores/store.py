@@ -11,6 +11,7 @@ from tinyprof_collector.ledger import StoreCount
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.records import Record, Verdict
+from tinyprof_protocol.series import SeriesSeen
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -42,7 +43,7 @@ class StoreFailed(Exception):
 
 
 class RunSeen(NamedTuple):
-    """A run of a board, as small as it can be."""
+    """A run of one series of a board, as small as it can be."""
 
     time_ns: int
     verdict: Verdict
@@ -51,14 +52,20 @@ class RunSeen(NamedTuple):
 
 @dataclass(slots=True)
 class BoardLatest:
-    """What a store knows of a board: its newest result and sample, and how its runs went."""
+    """What a store knows of a board: the series that stands for it, its newest sample, and how its runs went.
+
+    The series is that of its newest scheduled run, or of its newest run where none was scheduled.
+    """
 
     node: str
     board: str
     result: Record | None = None
+    """The newest result of that series."""
     sample: Record | None = None
+    scheduled_ns: int | None = None
+    """The time of the newest run that no client asked for."""
     newest: list[RunSeen] = field(default_factory=list)
-    """The newest 32 runs, oldest first."""
+    """The newest 32 runs of that series, oldest first."""
     results: int = 0
     valid: int = 0
     unstable: int = 0
@@ -68,8 +75,22 @@ class BoardLatest:
 class Reader(Protocol):
     """Reads of a store. A reader belongs to the thread that opened it."""
 
-    def history(self, node: str, board: str, metric: str, since_ns: int = 0, limit: int = 500) -> list[Point]:
-        """The newest `limit` points of a metric since a time, oldest first."""
+    def history(
+        self, node: str, board: str, metric: str, since_ns: int = 0, limit: int = 500, series: str | None = None
+    ) -> list[Point]:
+        """The newest `limit` points of a metric since a time, oldest first: of one series of runs, or of all.
+
+        Readings between runs belong to no series and are always among them.
+        """
+
+    def others(self, node: str, board: str, metric: str, series: str, since_ns: int = 0) -> int:
+        """How many points of a metric since a time are of runs of other series; counted no further than 100,000."""
+
+    def shown_series(self, node: str, board: str) -> str:
+        """The series that stands for a board: of its newest scheduled run, else of its newest; empty without a run."""
+
+    def describe(self, node: str, board: str, series: Sequence[str]) -> list[SeriesSeen]:
+        """Those of the series that the board has runs of, in words, in that order."""
 
     def runs(self, node: str, board: str, limit: int = 32) -> list[Record]:
         """The newest results of a board, newest first."""

@@ -2,7 +2,7 @@ from msgspec.structs import replace
 
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.summaries import MAX_AT_ONCE, BoardHistory, Summaries, page
+from tinyprof_collector.summaries import MAX_AT_ONCE, MAX_SERIES, BoardHistory, Summaries, page
 from tinyprof_protocol.presence import SPARK_POINTS, AgentStatus, BoardPresence
 from tinyprof_protocol.records import (
     Build,
@@ -22,10 +22,10 @@ KEY = (NODE, "b1")
 BUILD = Build("pico", "tp", "1", "tiny", "0" * 64, "Q4_0", "f32", "int8", 256, "device")
 
 
-def result(time_ns, verdict="valid", decode=100.0) -> Record:
+def result(time_ns, verdict="valid", decode=100.0, suite="quick", job_id=None) -> Record:
     body = Result(
-        bytes(16), "b1", BUILD, "quick", [], 1, verdict, ["why"] if verdict == "invalid" else [], "match",
-        ClockReport("checked"), {"decode_tps": Figure(decode)}, [], Conditions(), 1.0,
+        bytes(16), "b1", BUILD, suite, [], 1, verdict, ["why"] if verdict == "invalid" else [], "match",
+        ClockReport("checked"), {"decode_tps": Figure(decode)}, [], Conditions(), 1.0, job_id=job_id,
     )  # fmt: skip
     return Record(time_ns, "clock", bytes(16), 1, body)
 
@@ -127,6 +127,58 @@ def test_the_spark_is_bounded_and_counts_go_on():
     found = summaries.summary(KEY, presence, NOW)
     assert found.spark == [float(n) for n in range(5, SPARK_POINTS + 5)]
     assert found.results == SPARK_POINTS + 5
+
+
+JOB = b"j" * 16
+
+
+def test_a_run_that_a_client_asked_for_does_not_stand_for_the_board():
+    summaries, presence = with_agent()
+    summaries.stored(NODE, [result(NOW + n, decode=float(n)) for n in range(3)], NOW)
+    asked = [result(NOW + 3, "invalid", 900.0, "standard", JOB), result(NOW + 4, "invalid", 901.0, "standard", JOB)]
+    summaries.stored(NODE, asked, NOW)
+    found = summaries.summary(KEY, presence, NOW)
+    assert (found.verdict, found.last_result_ns, found.health) == ("valid", NOW + 2, "healthy")
+    assert (found.figures["decode_tps"].value, found.spark) == (2.0, [0.0, 1.0, 2.0])
+    assert (found.results, found.valid, found.invalid) == (5, 3, 2)
+
+
+def test_a_run_that_a_client_asked_for_as_the_schedule_does_is_of_its_series():
+    summaries, presence = with_agent()
+    summaries.stored(NODE, [result(NOW, decode=1.0), result(NOW + 1, decode=2.0, job_id=JOB)], NOW)
+    assert summaries.summary(KEY, presence, NOW).spark == [1.0, 2.0]
+
+
+def test_without_a_schedule_the_newest_run_stands_for_the_board_until_one_is_scheduled():
+    summaries, presence = with_agent()
+    seen = []
+    for record in (
+        result(NOW + 1, decode=1.0, job_id=JOB),
+        result(NOW + 2, decode=2.0, suite="standard", job_id=JOB),
+        result(NOW, decode=3.0),
+        result(NOW + 3, decode=4.0, suite="standard", job_id=JOB),
+    ):
+        summaries.stored(NODE, [record], NOW)
+        seen.append(summaries.summary(KEY, presence, NOW).spark)
+    assert seen == [[1.0], [2.0], [3.0, 1.0], [3.0, 1.0]]
+
+
+def test_a_schedule_that_takes_turns_keeps_a_spark_for_each_suite():
+    summaries, presence = with_agent()
+    for n in range(6):
+        summaries.stored(NODE, [result(NOW + n, decode=float(n), suite=("quick", "standard")[n % 2])], NOW)
+    assert summaries.summary(KEY, presence, NOW).spark == [1.0, 3.0, 5.0]
+    summaries.stored(NODE, [result(NOW + 6, decode=6.0)], NOW)
+    assert summaries.summary(KEY, presence, NOW).spark == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_series_of_a_board_are_kept_within_a_bound_and_the_shown_one_always():
+    summaries, presence = with_agent()
+    summaries.stored(NODE, [result(NOW, decode=7.0)], NOW)
+    for n in range(3 * MAX_SERIES):
+        summaries.stored(NODE, [result(NOW + 1 + n, suite=f"s{n}", job_id=JOB)], NOW)
+    assert len(summaries.boards[KEY].runs) == MAX_SERIES
+    assert summaries.summary(KEY, presence, NOW).spark == [7.0]
 
 
 def test_records_of_the_host_itself_make_no_board():

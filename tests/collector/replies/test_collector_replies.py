@@ -44,6 +44,7 @@ from tinyprof_protocol.jobs import (
 )
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
+from tinyprof_protocol.series import SeriesSeen
 
 WAIT_S = 20.0
 TO = ReplyTo(topics.replies("ab" * 16), b"c1")
@@ -75,8 +76,18 @@ class FakeReader:
         self.points = [Point(n, float(n)) for n in range(points)]
         self.kept_runs = runs or []
 
-    def history(self, node, board, metric, since_ns=0, limit=500):
-        return [point for point in self.points if point.time_ns >= since_ns][-limit:]
+    def history(self, node, board, metric, since_ns=0, limit=500, series=None):
+        fitting = [point for point in self.points if series is None or point.series in ("", series)]
+        return [point for point in fitting if point.time_ns >= since_ns][-limit:]
+
+    def others(self, node, board, metric, series, since_ns=0):
+        return sum(point.series not in ("", series) for point in self.points if point.time_ns >= since_ns)
+
+    def shown_series(self, node, board):
+        return next((point.series for point in reversed(self.points) if point.series), "")
+
+    def describe(self, node, board, series):
+        return [SeriesSeen(one, "quick") for one in series]
 
     def runs(self, node, board, limit=32):
         return self.kept_runs[:limit]
@@ -130,6 +141,38 @@ def test_history_keeps_the_newest_and_says_when_there_is_more(points, limit, kep
     assert isinstance(found, HistoryReply)
     assert [point.time_ns for point in found.points] == list(range(points - kept, points))
     assert found.truncated is truncated
+
+
+def test_history_is_of_one_series_unless_all_are_asked_for():
+    reader = FakeReader()
+    ours, theirs = "a" * 16, "b" * 16
+    whose = ["", theirs, ours, theirs, ours, theirs, ours]
+    reader.points = [Point(n, float(n), series=series) for n, series in enumerate(whose)]
+
+    def times(**asked):
+        request_ = request("history", HistoryRequest("lab.pi", "b1", "ttft_ms", **asked))
+        found = answer(request_, TO, sources(reader))
+        assert isinstance(found, HistoryReply)
+        return [point.time_ns for point in found.points], found
+
+    shown, found = times()
+    assert (shown, found.series, found.others) == ([0, 2, 4, 6], ours, 3)
+    assert found.described == [SeriesSeen(ours, "quick")]
+    shown, found = times(limit=2)
+    assert (shown, found.truncated, found.others) == ([4, 6], True, 1), "older others are hidden by the limit"
+    shown, found = times(series=theirs)
+    assert (shown, found.series, found.others) == ([0, 1, 3, 5], theirs, 3)
+    shown, found = times(series="all")
+    assert (shown, found.series, found.others) == (list(range(7)), "all", 0)
+    assert [one.series for one in found.described] == [ours, theirs]
+
+
+@pytest.mark.parametrize("series", ["quick", "A" * 16, "a" * 15, "a" * 17])
+def test_what_is_no_series_is_refused(series):
+    asked = HistoryRequest("lab.pi", "b1", "ttft_ms", series=series)
+    found = answer(request("history", asked), TO, sources())
+    assert isinstance(found, Failure)
+    assert (found.code, series in found.message) == ("unknown_series", True)
 
 
 @pytest.mark.parametrize(

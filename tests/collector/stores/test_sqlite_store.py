@@ -9,7 +9,9 @@ from msgspec import structs
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.sqlite import DAY_NS, SqliteStore
 from tinyprof_collector.stores.store import Refused, StoreFailed
+from tinyprof_collector.summaries import history_of
 from tinyprof_protocol.records import Figure, Sample
+from tinyprof_protocol.series import series_of
 
 
 @pytest.fixture
@@ -89,6 +91,58 @@ def test_latest_says_what_is_known_of_each_board(store, make):
     assert [run[1:] for run in alpha.newest] == [("valid", 40.0), ("valid", 40.0), ("invalid", 30.0)]
     assert alpha.newest[-1].time_ns == alpha.result.time_ns
     assert (beta.board, beta.results, beta.sample) == ("beta", 1, None)
+
+
+def other_suite(make, seq, job_id=None, decode_tps=9.0):
+    body = make.result(seq, decode_tps=decode_tps)
+    return make.arrival(seq, make.record(seq, structs.replace(body, suite="standard", job_id=job_id)))
+
+
+def test_runs_of_other_series_are_kept_apart_and_counted(store, make):
+    store.write(results(make, [1, 2]))
+    store.write([other_suite(make, seq, b"j" * 16) for seq in (3, 4, 5)])
+    reading = make.record(6, Sample({"decode_tps": 1.0}, board="alpha"))
+    store.write([make.arrival(6, reading)])
+    quick, standard = (series_of(body) for body in (make.result(1), other_suite(make, 1).record.body))
+    with store.read() as reader:
+        board = (make.node, "alpha")
+        assert reader.shown_series(*board) == quick
+        assert reader.shown_series(make.node, "none") == ""
+        of_all = reader.history(*board, "decode_tps")
+        assert [point.series for point in of_all] == [quick, quick, standard, standard, standard, ""]
+        assert [p.value for p in reader.history(*board, "decode_tps", series=quick)] == [50.0, 50.0, 1.0]
+        assert [p.value for p in reader.history(*board, "decode_tps", limit=2, series=standard)] == [9.0, 1.0]
+        assert reader.others(*board, "decode_tps", quick) == 3
+        assert reader.others(*board, "decode_tps", quick, of_all[3].time_ns) == 2
+        assert reader.others(*board, "temperature_c", quick) == 0
+        described = reader.describe(*board, [standard, "0" * 16, quick])
+        assert [(one.series, one.suite, one.prompt, one.max_tokens) for one in described] == [
+            (standard, "standard", "Once upon a time", 64),
+            (quick, "quick", "Once upon a time", 64),
+        ]
+
+
+def test_what_stands_for_a_board_is_its_newest_scheduled_series(store, make):
+    store.write([other_suite(make, 1, b"j" * 16), other_suite(make, 2, b"j" * 16)])
+    with store.read() as reader:
+        (latest,) = reader.latest()
+        assert (latest.result.body.suite, latest.scheduled_ns, len(latest.newest)) == ("standard", None, 2)
+        store.write(results(make, [3]))
+        store.write([other_suite(make, 4, b"j" * 16)])
+        (latest,) = reader.latest()
+    assert (latest.result.body.suite, latest.scheduled_ns) == ("quick", latest.result.time_ns)
+    assert [run.decode_tps for run in latest.newest] == [50.0]
+    assert latest.results == 4
+    history = history_of(latest, make.now_ns)
+    assert (history.series, history.shown().result) == (series_of(latest.result.body), latest.result.body)
+
+
+def test_a_series_is_found_within_the_index(store, make):
+    store.write(results(make, [1]))
+    plan = (
+        "EXPLAIN QUERY PLAN SELECT series FROM records WHERE board_id = 1 AND kind = 0 AND NOT asked ORDER BY time_ns"
+    )
+    assert "COVERING INDEX records_by_board" in store._connection.execute(plan).fetchone()[3]
 
 
 def test_a_reader_in_another_thread_sees_what_was_committed(store, make):
