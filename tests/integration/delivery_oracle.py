@@ -143,9 +143,11 @@ class Oracle:
         for owed in (status and status.epochs) or ():
             self.told_bases[owed.epoch] = max(owed.base, self.told_bases.get(owed.epoch, 1))
 
-    def judge_rows(self, rows: Iterable[LedgerRow]) -> None:
+    def judge_rows(self, rows: Sequence[LedgerRow]) -> None:
         """At any moment: classes add up, and none claims more than is true."""
         truth = self._possible()
+        for epoch in {epoch for epoch, _ in self.kept} - {row.epoch for row in rows}:
+            raise AssertionError(f"epoch {epoch.hex()[-4:]} was acknowledged, and the ledger does not know it")
         for row in rows:
             keys = truth.get(row.epoch, {})
             said = {cls: getattr(row, cls) for cls in LEDGER_CLASSES}
