@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tinyprof.metric_names import show_bytes
 from tinyprof.terminal import one_line
+from tinyprof_protocol.figures_text import amount, unit
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Conditions, Figure, Repetition, Result
 
@@ -53,19 +53,13 @@ def _figures(result: Result) -> Iterator[str]:
 
 def _figure(name: str, figure: Figure, *, ram_is_rss: bool) -> str:
     metric = METRICS.get(name)
-    label, unit = (metric.label, metric.unit) if metric else (name, "")
+    label = metric.label if metric else name
     if name == "ram_peak_bytes" and ram_is_rss:
         label += " (peak RSS)"
-
-    def show(value: float) -> str:
-        if unit == "B":
-            return show_bytes(value)
-        return f"{value:,.{metric.decimals if metric else 3}f}"
-
-    line = f"{label:<20} {show(figure.value):>12} {'' if unit == 'B' else unit}".rstrip()
+    line = f"{label:<20} {amount(name, figure.value):>12} {unit(name)}".rstrip()
     if figure.low is not None and figure.high is not None and (figure.coverage is not None or figure.estimated):
         kind = "estimated" if figure.estimated else f"{100 * (figure.coverage or 0):.1f}%"
-        line = f"{line:<44} {kind} interval {show(figure.low)} to {show(figure.high)}, n = {figure.n}"
+        line = f"{line:<44} {kind} interval {amount(name, figure.low)} to {amount(name, figure.high)}, n = {figure.n}"
     elif figure.estimated:
         line += "  (estimated)"
     return line
@@ -73,8 +67,9 @@ def _figure(name: str, figure: Figure, *, ram_is_rss: bool) -> str:
 
 def _grounds(result: Result) -> Iterator[str]:
     clock = result.clock
-    drift = "" if clock.drift_ratio is None else f", drift {100 * clock.drift_ratio:.3f}% over {clock.span_s:.1f} s"
-    yield f"clock    {_CLOCK[clock.check]}{drift}{f' ({one_line(clock.why)})' if clock.why else ''}"
+    drift = "" if clock.drift_ratio is None else f", drift {_drift(clock.drift_ratio)} over {clock.span_s:.1f} s"
+    if result.repetitions or clock.check != "unchecked":  # of a run that broke off, nothing else was to be expected
+        yield f"clock    {_CLOCK[clock.check]}{drift}{f' ({one_line(clock.why)})' if clock.why else ''}"
     yield f"golden   {result.golden}: {_GOLDEN[result.golden]}"
     timed = [result.figures[name].n for name in ("ttft_ms", "inference_ms") if name in result.figures]
     wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
@@ -93,6 +88,10 @@ def _grounds(result: Result) -> Iterator[str]:
         yield f"output   {one_line(result.output)[:MAX_OUTPUT]}"
 
 
+def _drift(ratio: float) -> str:
+    return f"{amount('clock_drift_ratio', ratio)} {unit('clock_drift_ratio')}"
+
+
 def _ended_by_context(repetition: Repetition, result: Result) -> bool:
     tokens = repetition.prompt_tokens + repetition.output_tokens
     return repetition.output_tokens < result.max_tokens and tokens >= result.build.ctx > 0
@@ -101,7 +100,7 @@ def _ended_by_context(repetition: Repetition, result: Result) -> bool:
 def _conditions(conditions: Conditions) -> str:
     parts = []
     if conditions.temperature_c is not None:
-        parts.append(f"{conditions.temperature_c:.0f} degC")
+        parts.append(f"{conditions.temperature_c:.0f} °C")
     if conditions.cpu_clock_hz is not None:
         parts.append(f"{conditions.cpu_clock_hz / 1e6:.0f} MHz")
     if conditions.governor:

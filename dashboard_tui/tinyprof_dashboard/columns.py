@@ -191,7 +191,7 @@ COLUMNS: Final[tuple[Column[Row], ...]] = (
            "Tokens per second after the first, of the last run.", right=True, best_first=True),
     Column("trend", "trend", 8, 6, _spark, lambda row, _: row.summary.spark[-1] if row.summary.spark else None,
            "`decode` of the newest runs, oldest first, scaled to itself.", best_first=True),
-    Column("ram", "RAM", 7, 8, _measured("ram_peak_bytes", numerals.size), _metric_value("ram_peak_bytes"),
+    Column("ram", "RAM", 8, 8, _measured("ram_peak_bytes", numerals.size), _metric_value("ram_peak_bytes"),
            "Peak memory of the last run.", right=True, best_first=True),
     Column("temperature", "temp", 4, 10, _temperature, _metric_value("temperature_c"),
            "Temperature of the processor or board, in °C.", right=True, best_first=True),

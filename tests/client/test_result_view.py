@@ -61,7 +61,7 @@ def test_a_figure_without_an_interval_claims_none() -> None:
 
 
 def test_an_estimate_says_so() -> None:
-    assert "estimated interval 10.0 to 30.0" in shown(figures={"decode_tps": Figure(20, 10, 30, estimated=True)})
+    assert "estimated interval 10.00 to 30.00" in shown(figures={"decode_tps": Figure(20, 10, 30, estimated=True)})
 
 
 def test_a_peak_resident_set_is_marked() -> None:
@@ -71,7 +71,23 @@ def test_a_peak_resident_set_is_marked() -> None:
 
 
 def test_a_clock_that_could_not_be_checked_says_why() -> None:
-    assert "clock    could not be checked (too short)" in shown()
+    assert "clock    could not be checked (too short)" in shown(repetitions=[Repetition(0, 1.5, None, 3, 1)])
+
+
+def test_a_run_that_was_refused_does_not_complain_of_its_clock_too() -> None:
+    text = shown(verdict="invalid", reasons=["refused: the prompt is too long"], figures={})
+    assert "refused" in text
+    assert "clock" not in text
+
+
+def test_units_are_those_of_the_dashboard() -> None:
+    figures = {"itl_p50_us": Figure(161.82), "cpu_ns_per_token": Figure(180_765.1), "decode_tps": Figure(5946.1),
+               "cpu_share": Figure(0.8799), "ram_peak_bytes": Figure(45_000_000)}  # fmt: skip
+    lines = shown(figures=figures, clock=ClockReport("checked", span_s=2.0, drift_ratio=-1.25e-5)).splitlines()
+    assert {" ".join(line.split()) for line in lines} >= {
+        "ITL p50 161.8 µs", "CPU/token 180.8 µs", "decode 5946 tokens/s", "CPU share 87.99 %", "RAM peak 42.9 MiB",
+    }  # fmt: skip
+    assert "drift -12.50 ppm over 2.0 s" in "\n".join(lines)
 
 
 def test_a_run_without_figures_says_so() -> None:

@@ -105,27 +105,9 @@ def test_ages(seconds: float | None, text: str) -> None:
 
 
 @given(st.floats(0, 1e15))
-def test_ages_and_sizes_stay_short(value: float) -> None:
-    assert len(numerals.age(value)) <= 4
-    assert len(numerals.size(min(value, 1e14))) <= 6
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (0.8341, "0.834"), (2.17, "2.170"), (12.345, "12.35"), (834.21, "834.2"), (4258.7, "4259"),
-     (12345.6, "12346"), (1.2e6, "1.20M"), (3.5e9, "3.50G")],
-)  # fmt: skip
-def test_numbers(value: float, text: str) -> None:
-    assert numerals.number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "text"),
-    [("temperature_c", 31.0, "31.0"), ("decode_tps", 2.173, "2.17"), ("ram_peak_bytes", 196_000, "191K"),
-     ("output_tokens", 48, "48"), ("ttft_ms", 23.841, "23.84"), ("unheard_of", 1.5, "1.500")],
-)  # fmt: skip
-def test_amounts_take_their_metrics_precision(metric: str, value: float, text: str) -> None:
-    assert numerals.amount(metric, value) == text
+def test_ages_and_sizes_stay_as_short_as_their_columns(value: float) -> None:
+    assert len(numerals.age(value)) <= BY_NAME["age"].width
+    assert len(numerals.size(value)) <= BY_NAME["ram"].width
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ from tinyprof.terminal import emit_json, one_line, table
 if TYPE_CHECKING:
     from tinyprof_protocol.presence import BoardSummary
 
-HEAD = ("board", "platform", "model", "health", "state", "verdict", "TTFT ms", "decode tok/s", "runs", "age")
+HEAD = ("board", "platform", "model", "health", "state", "verdict", "TTFT ms", "decode tokens/s", "runs", "age")
 
 
 @click.command("boards")
@@ -51,15 +51,17 @@ def _row(board: "BoardSummary", now_ns: int) -> tuple[str, ...]:
         board.health,
         board.state,
         board.verdict or "-",
-        _figure(board, "ttft_ms", 2),
-        _figure(board, "decode_tps", 1),
+        _figure(board, "ttft_ms"),
+        _figure(board, "decode_tps"),
         str(board.results),
         age,
     )
 
 
-def _figure(board: "BoardSummary", metric: str, decimals: int) -> str:
+def _figure(board: "BoardSummary", metric: str) -> str:
+    from tinyprof_protocol.figures_text import amount
+
     figure = board.figures.get(metric)
     if figure is None:
         return "-"
-    return f"{'~' if figure.estimated else ''}{figure.value:.{decimals}f}"
+    return f"{'~' if figure.estimated else ''}{amount(metric, figure.value)}"
