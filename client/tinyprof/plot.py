@@ -8,9 +8,9 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def draw(points: Sequence[tuple[int, float]], width: int, height: int) -> list[str]:
-    """Lines of a bar plot of (time in ns, value): the median of each column's span, the scale from least to most.
+    """Lines of a bar plot of (time in ns, value): the median of each column's span, on an axis that starts at zero.
 
-    A column with no value in its span stays empty.
+    Where a value is below zero it starts at the least one. A column with no value in its span stays empty.
     """
     labels = 12
     columns = max(8, width - labels - 2)
@@ -21,7 +21,8 @@ def draw(points: Sequence[tuple[int, float]], width: int, height: int) -> list[s
         buckets[min(columns - 1, max(0, at))].append(value)
     medians = [statistics.median(bucket) if bucket else None for bucket in buckets]
     known = [value for value in medians if value is not None]
-    low, high = min(known), max(known)
+    # A bar's length says how much there is: were the least value the axis's foot, it would look like nothing.
+    low, high = min(0.0, *known), max(known)
     span = high - low or 1.0
     levels = [None if value is None else 1 + round((value - low) / span * (height * 8 - 1)) for value in medians]
     lines = []

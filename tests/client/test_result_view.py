@@ -101,11 +101,19 @@ def test_nothing_that_a_board_says_drives_the_terminal() -> None:
     assert "a [2Jb c" in text
 
 
-def test_a_plot_spans_the_least_and_the_most() -> None:
-    lines = draw([(n * 10**9, float(n % 5)) for n in range(40)], 60, 6)
+def test_a_plot_starts_at_zero_so_that_its_least_value_does_not_look_like_it() -> None:
+    lines = draw([(n * 10**9, float(value)) for n, value in enumerate([50, 100, 75])], 60, 6)
     assert len(lines) == 7
-    assert lines[0].startswith(f"{4:>12}")
+    assert lines[0].startswith(f"{100:>12}")
     assert lines[5].startswith(f"{0:>12}")
+    heights = [sum(line[14:].ljust(46)[place] == "█" for line in lines[:6]) for place in (0, 22, 45)]
+    assert heights == [3, 6, 4]
+
+
+def test_a_plot_of_values_below_zero_spans_the_least_and_the_most() -> None:
+    lines = draw([(n * 10**9, float(n % 5 - 2)) for n in range(40)], 60, 6)
+    assert lines[0].startswith(f"{2:>12}")
+    assert lines[5].startswith(f"{-2:>12}")
 
 
 def test_a_plot_of_one_value_or_of_equal_values() -> None:
