@@ -67,6 +67,8 @@ class Machine:
         self.folder = folder
         self.clock = clock
         self.held = Held({}, frozenset())
+        self.known: dict[bytes, int] = {}
+        """The highest seq of each epoch that the file held at any time since the agent's start."""
         self.link_up = False
         self.outbox: dict[int, bytes] = {}
         """What the client library has and the broker has not answered, by token."""
@@ -79,6 +81,7 @@ class Machine:
         folder.mkdir(exist_ok=True)
 
     def start(self) -> None:
+        self.known = {}
         self.spool = Spool.open(
             self.folder / "spool.db", self.clock, cap_bytes=self._cap_bytes, urandom=self._name
         )  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from delivery_agent import NODE, Held, Machine
 from delivery_collector import Collector, Key
 
+from tinyprof_agent.spool.file import MAX_SETTLED_LISTED
 from tinyprof_protocol.codec import decode, unpack
 from tinyprof_protocol.connection import Publication
 from tinyprof_protocol.delivery import Batch, Sack
@@ -34,7 +35,7 @@ class Oracle:
         self.forgotten: set[Key] = set()
         """Acknowledged before the state was lost: only stores, quarantine and the agent's word can tell of them."""
         self.told_bases: dict[bytes, int] = {}
-        """What statuses that surely arrived since then said, by epoch."""
+        """The bases that statuses which surely arrived since then must have said, by epoch."""
         self.rolled_back = self.copied = False
 
     def owe(self, obligations: Iterable[tuple[Key, bytes]]) -> None:
@@ -92,6 +93,8 @@ class Oracle:
         for key in machine.held.evicted - now.evicted:
             assert self.settled(key) or key in self.announced, f"{name(key)} was evicted and nobody was told"
         machine.held = now
+        for epoch, seq in now.records.keys() | now.evicted:
+            machine.known[epoch] = max(seq, machine.known.get(epoch, 0))
 
     def nothing_is_lost(self, machines: Sequence[Machine]) -> None:
         """Each obligation is in a spool, or settled, or evicted (owed as such, or told), or may be missing."""
@@ -138,10 +141,16 @@ class Oracle:
                     self.acknowledged.add(key)
                     self.kept.add(key)
 
-    def told(self, status: AgentStatus | None) -> None:
-        """A status arrived, and what it said is kept."""
-        for owed in (status and status.epochs) or ():
-            self.told_bases[owed.epoch] = max(owed.base, self.told_bases.get(owed.epoch, 1))
+    def told(self, status: AgentStatus | None, machine: Machine) -> None:
+        """A status arrived from an agent that owes nothing, and what it said is kept.
+
+        It must tell so of the epochs that it had since its start, up to a bound.
+        """
+        bases = [(owed.epoch, owed.base) for owed in (status and status.epochs) or ()]
+        if len(machine.known) <= MAX_SETTLED_LISTED:
+            bases += [(epoch, seq + 1) for epoch, seq in machine.known.items()]
+        for epoch, base in bases:
+            self.told_bases[epoch] = max(base, self.told_bases.get(epoch, 1))
 
     def judge_rows(self, rows: Sequence[LedgerRow]) -> None:
         """At any moment: classes add up, and none claims more than is true."""

@@ -27,6 +27,7 @@ BEGIN_NS = 1_800_000_000 * 10**9
 MAX_ROUNDS = 300
 ROUND_S = 5.0
 MAX_ON_WIRE = 200
+SMALL_CAP_BYTES = 2_000
 KINDS = ["sample", "sample", "event", "event", "result", "large result", "refused", "unreadable"]
 T = TypeVar("T")
 
@@ -212,6 +213,22 @@ class World:
             del self.sacks[sent:]
         self.kill_collector(lose_state=False)
 
+    def let_come_late(self, kinds: Sequence[str], step: str) -> None:
+        """Records are held up while they are evicted and told so; when they arrive, the collector dies over them."""
+        self.collector.heal()
+        self.record(kinds)
+        self._send_all()
+        held_up, self.wire = self.wire, []
+        cap_bytes = self.machine.spool.cap_bytes
+        self.machine.set_cap(SMALL_CAP_BYTES)
+        self.record(kinds)
+        self.machine.set_cap(cap_bytes)
+        for _ in range(2):
+            self.pass_time(ROUND_S)
+            self.good_round()
+        self.wire += held_up
+        self.kill_collector_at(step)
+
     # ---- one stage of the way
 
     def go(self, stage: str, which: Sequence[int]) -> None:
@@ -285,7 +302,7 @@ class World:
         status = self.say_status()
         self._deliver_statuses()
         self.collect()
-        self.oracle.told(status)
+        self.oracle.told(status, self.machine)
 
     # ---- names
 

@@ -138,6 +138,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         """Anywhere: between batches, between two steps of one, or before its acknowledgements go out."""
         self.world.kill_collector_at(after)
 
+    @rule(kinds=BODIES, after=st.sampled_from(["store", "quarantine", "sack"]))
+    def late_records_meet_a_death(self, kinds: list[str], after: str) -> None:
+        self.world.let_come_late(kinds, after)
+
     @rule()
     def collector_loses_its_state(self) -> None:
         self.world.kill_collector(lose_state=True)
