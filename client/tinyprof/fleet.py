@@ -126,15 +126,18 @@ class Fleet:
                 return full
         return resolve(name, (BoardRef(one.node, one.board) for one in self.boards().boards))
 
-    def history(self, board: str, metric: str, since_s: float = _DAY_S, limit: int = 500) -> HistoryReply:
+    def history(
+        self, board: str, metric: str, since_s: float = _DAY_S, limit: int = 500, series: str = ""
+    ) -> HistoryReply:
         """Values of a metric over the last `since_s` seconds, oldest first, the newest `limit` of them.
 
-        Raises UnknownMetric.
+        Only runs of one series, which can be compared: that of the newest scheduled run, or the `series` given; `all`
+        gives the runs of every series. Raises UnknownMetric; RequestFailed if `series` is none.
         """
         check_metric(metric)
         ref = self.find(board)
         since_ns = max(0, self._wall_ns() - round(since_s * 1e9))
-        request = HistoryRequest(ref.node, ref.board, metric, since_ns, limit)
+        request = HistoryRequest(ref.node, ref.board, metric, since_ns, limit, series)
         return self._ask_owner(ref.node, "history", request, HistoryReply)
 
     # ---- the fleet's state

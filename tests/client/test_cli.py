@@ -27,6 +27,7 @@ from tinyprof_protocol.jobs import (
 )
 from tinyprof_protocol.presence import BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Figure
+from tinyprof_protocol.series import SeriesSeen
 
 BOARD = BoardSummary(
     "lab.a1", "host", "healthy", [], 1, platform="host", results=3, figures={"ttft_ms": Figure(1.25)}, verdict="valid"
@@ -287,6 +288,39 @@ def test_history_as_a_table_a_plot_and_json(collector, broker) -> None:
     printed = json.loads(call("history", "host", "ttft_ms", "--json", broker=broker.url).stdout)
     assert [point["value"] for point in printed["points"]] == [float(n) for n in range(20)]
     assert printed["unit"] == "ms"
+
+
+def test_history_says_what_it_leaves_out_and_shows_it_with_all(collector, broker) -> None:
+    ours, theirs, second = "a" * 16, "b" * 16, 10**9
+    points = [Point(second * n, float(n), verdict="valid", series=ours if n % 2 else theirs) for n in range(4)]
+    described = [SeriesSeen(ours, "quick", "One day", 1, 16), SeriesSeen(theirs, "standard", "x" * 40 + "\x1b", 4, 9)]
+
+    def answer(asked):
+        if asked.series == "all":
+            return [HistoryReply([*points, Point(9 * second, 5.0)], series="all", described=described)]
+        return [HistoryReply(points[1::2], series=ours, others=2, described=described[:1])]
+
+    collector({"boards": lambda _: [BoardsReply([BOARD], 1)], "history": answer})
+    shown = call("history", "host", "ttft_ms", broker=broker.url)
+    assert len(shown.stdout.splitlines()) == 3
+    assert shown.stderr == "2 runs of other suites, prompts or builds are left out: --all shows them\n"
+    every = call("history", "host", "ttft_ms", "--all", broker=broker.url)
+    head, *rows = every.stdout.splitlines()
+    assert head.split()[-3:] == ["series", "suite", "prompts"]
+    assert rows[0].endswith(f'bbbbbbbb  standard  "{"x" * 23}…" +3, 9 tokens')
+    assert rows[1].endswith('aaaaaaaa  quick     "One day", 16 tokens')
+    assert rows[4].split()[-3:] == ["-", "-", "-"]
+    assert every.stderr == ""
+    printed = json.loads(call("history", "host", "ttft_ms", "--json", broker=broker.url).stdout)
+    assert (printed["series"], printed["others"]) == (ours, 2)
+    assert [point["series"] for point in printed["points"]] == [ours, ours]
+    assert printed["described"][0]["suite"] == "quick"
+
+
+def test_runs_that_cannot_be_compared_are_not_drawn_as_one_line() -> None:
+    result = call("history", "host", "ttft_ms", "--plot", "--all")
+    assert result.exit_code == 2
+    assert "--all" in one_line(result)
 
 
 def status_answers(*, ok: bool, health: str = "healthy"):

@@ -95,6 +95,13 @@ def test_history_goes_to_the_collector_that_owns_the_partition(collector, addres
     assert wrong.requests == []
 
 
+def test_history_of_a_series_asks_for_it(collector, address) -> None:
+    right = collector(boards_answer(summary("host")) | {"history": lambda _: [HistoryReply([])]})
+    with Fleet(address, wall_ns=lambda: 10**18) as fleet:
+        fleet.history(f"{NODE}/host", "ttft_ms", series="all")
+    assert right.requests[-1][1].series == "all"
+
+
 def test_an_unknown_board_gets_the_nearest_name(collector, address) -> None:
     collector(boards_answer(summary("pico-1"), summary("host")))
     with Fleet(address) as fleet:

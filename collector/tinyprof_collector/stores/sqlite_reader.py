@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -49,6 +50,7 @@ _NEWEST_OF_SERIES = """SELECT data FROM records WHERE board_id = ? AND kind = ? 
     ORDER BY time_ns DESC LIMIT ?"""
 
 
+@lru_cache(maxsize=4096)
 def number_of(series: str) -> int:
     """A series' 16 digits as the signed 64-bit number that its rows hold. Raises ValueError for anything else."""
     return int.from_bytes(bytes.fromhex(series), "big", signed=True)
