@@ -59,6 +59,7 @@ _COUNT = """SELECT COALESCE(SUM(deleted), 0),
 _SEQS_BETWEEN = "SELECT seq FROM records WHERE epoch_id = ? AND seq BETWEEN ? AND ?"
 _HAS_SEQ = "SELECT 1 FROM records WHERE epoch_id = ? AND seq = ?"
 _TOP = "SELECT COALESCE(MAX(seq), 0) FROM records WHERE epoch_id = ?"
+_NEWEST = "SELECT COALESCE(MAX(time_ns), 0) FROM (SELECT time_ns FROM records ORDER BY id DESC LIMIT 1000)"
 _ADD_EPOCH = "INSERT OR IGNORE INTO epochs (node, epoch) VALUES (?, ?)"
 _FIND_EPOCH = "SELECT id FROM epochs WHERE node = ? AND epoch = ?"
 _ADD_BOARD = "INSERT OR IGNORE INTO boards (node, board) VALUES (?, ?)"
@@ -95,6 +96,7 @@ class SqliteStore:
         self._monotonic = monotonic
         self._retention_ns = None if retention_days is None else int(retention_days * DAY_NS)
         self._error: str | None = None
+        self._newest_ns: int = 0
         self._tidy_error: str | None = None
         self._tidy_at = monotonic()
         self._series = KnownSeries()
@@ -161,7 +163,8 @@ class SqliteStore:
     # ---- writing
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
-        oldest_ns = -(2**63) if self._retention_ns is None else self._clock() - self._retention_ns
+        newest_ns = max(self._newest_ns, max((arrival.record.time_ns for arrival in arrivals), default=0))
+        oldest_ns = -(2**63) if self._retention_ns is None else self._oldest_ns(newest_ns)
         self._connection.execute("BEGIN IMMEDIATE")
         answers: list[Answer] = []
         records: list[RecordRow] = []
@@ -186,7 +189,12 @@ class SqliteStore:
         self._connection.executemany(_TALLY, [(*tally, board_id) for board_id, tally in tallies.items()])
         self._connection.execute("COMMIT")
         self._tops.update(tops)
+        self._newest_ns = newest_ns
         return answers
+
+    def _oldest_ns(self, newest_ns: int) -> int:
+        """What lies before is past the retention. A clock of ours that runs ahead of all records deletes nothing."""
+        return min(self._clock(), newest_ns) - (self._retention_ns or 0)
 
     def _add_rows(
         self,
@@ -285,6 +293,7 @@ class SqliteStore:
         self._tops: dict[tuple[str, bytes], int] = {}
         self._boards: dict[tuple[str, str], int] = {}
         self._metrics: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM metrics").fetchall())
+        self._newest_ns = int(self._connection.execute(_NEWEST).fetchone()[0])
         self._next_id: int = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM records").fetchone()[0]
 
     def _epoch_id(self, key: tuple[str, bytes]) -> int:
@@ -338,7 +347,7 @@ class SqliteStore:
         """Deletes up to 2,000 records that are older than the retention, and counts them by epoch; returns how many."""
         if self._retention_ns is None:
             return 0
-        oldest_ns = self._clock() - self._retention_ns
+        oldest_ns = self._oldest_ns(self._newest_ns)
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
         old: list[tuple[int, int]] = []

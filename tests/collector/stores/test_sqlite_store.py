@@ -269,3 +269,20 @@ def test_a_retention_that_cannot_delete_says_so_and_holds_no_record(tmp_path, ma
     assert store.check() is None
     assert store.count(make.node) == StoreCount(2, 1)
     store.close()
+
+
+def test_a_clock_that_runs_ahead_of_all_records_deletes_nothing_and_expires_nothing(tmp_path, make):
+    now_ns = [make.now_ns]
+    store = SqliteStore(tmp_path / "store.sqlite", clock=lambda: now_ns[0], monotonic=lambda: 0.0)
+    store.write([make.arrival(seq) for seq in range(1, 11)])
+    now_ns[0] += 365 * DAY_NS
+    assert store.tidy() == 0
+    assert store.write([make.arrival(11)]) == ["stored"]
+    store.close()
+    again = SqliteStore(tmp_path / "store.sqlite", clock=lambda: now_ns[0], monotonic=lambda: 0.0)
+    assert again.tidy() == 0
+    later = make.record(12)
+    assert again.write([make.arrival(12, structs.replace(later, time_ns=now_ns[0]))]) == ["stored"]
+    again.tidy()
+    assert again.count(make.node, make.epoch()) == StoreCount(1, 11), "the records' own time has gone on as well"
+    again.close()
