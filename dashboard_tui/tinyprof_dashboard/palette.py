@@ -24,6 +24,7 @@ VERDICT_SYMBOLS: Final[dict[Verdict, str]] = {"valid": "✓", "unstable": "≈",
 VERDICT_ROLES: Final[dict[Verdict, Role]] = {"valid": "healthy", "unstable": "warning", "invalid": "critical"}
 EMULATED: Final = "◇"
 ESTIMATED: Final = "~"
+ASKED: Final = "»"
 
 
 @dataclass(frozen=True, slots=True)

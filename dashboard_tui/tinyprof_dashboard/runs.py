@@ -105,6 +105,11 @@ def _clock(run: Run, _moment: Moment) -> Piece:
     return Piece(check, "critical" if check == "failed" else "warning" if check == "unchecked" else "dim")
 
 
+def _suite(run: Run, _moment: Moment) -> Piece:
+    asked = f"{palette.ASKED} " if run.result.job_id is not None else ""
+    return Piece(asked + numerals.printable(run.result.suite), "accent" if asked else "dim")
+
+
 RUN_COLUMNS: Final[tuple[Column[Run], ...]] = (
     Column("ago", "ago", 5, 1, _ago, lambda run, _: -run.time_ns, "How long ago the run was recorded.", right=True),
     Column("verdict", "verdict", 10, 1, _verdict, lambda run, _: run.result.verdict, "Whether it may be trusted."),
@@ -116,8 +121,8 @@ RUN_COLUMNS: Final[tuple[Column[Run], ...]] = (
     _figure_cell("ram_peak_bytes", interval=False),
     Column("n", "n", 3, 7, lambda run, _: Piece(str(len(run.result.repetitions)), "dim"),
            lambda run, _: len(run.result.repetitions), "Repetitions.", right=True),
-    Column("suite", "suite", 8, 8, lambda run, _: Piece(run.result.suite, "dim"), lambda run, _: run.result.suite,
-           "The suite that asked for it."),
+    Column("suite", "suite", 10, 8, _suite, lambda run, _: run.result.suite,
+           f"The suite; {palette.ASKED} where a client asked for the run."),
 )  # fmt: skip
 
 
@@ -132,6 +137,8 @@ def run_lines(run: Run | None) -> Text:
     text.append(numerals.printable(reasons) + "\n", ink("text"))
     _pair(text, "clock", " ".join(_clock_words(result)))
     _pair(text, "timing", result.build.timing)
+    if result.job_id is not None:
+        _pair(text, f"{palette.ASKED} asked for by a client, suite", result.suite)
     _pair(text, "conditions", " ".join(_condition_words(result)) or "unknown")
     text.append("\n")
     _pair(text, "engine", f"{result.build.engine} {result.build.engine_build}".strip())

@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tinyprof_dashboard import example_fleet as example
@@ -13,11 +14,12 @@ from tinyprof_dashboard.events import BoardSeen
 from tinyprof_dashboard.example_fleet import NOW_NS
 from tinyprof_dashboard.listing import as_json, plain_table
 from tinyprof_dashboard.plot import Axis, axis_of, curve, spark
-from tinyprof_dashboard.runs import RUN_COLUMNS, facts, last_figures
+from tinyprof_dashboard.runs import RUN_COLUMNS, Run, facts, last_figures, run_lines
 from tinyprof_dashboard.selection import View, select, sort_beside, sort_by
 from tinyprof_dashboard.snapshot import Snapshot, reduce
+from tinyprof_protocol.jobs import HistoryRequest
 from tinyprof_protocol.presence import BoardSummary
-from tinyprof_protocol.records import Figure
+from tinyprof_protocol.records import Figure, Result
 
 MOMENT = Moment(reduce(Snapshot(), example.troubled(), NOW_NS), NOW_NS)
 ROWS = list(MOMENT.snapshot.rows.values())
@@ -183,6 +185,19 @@ def test_whatever_a_summary_says_it_is_drawn_in_its_place(summary: BoardSummary)
     assert "\x1b" not in words
     assert "\x1b" not in plain_table(moment, "b")
     json.dumps(as_json(moment, "b"), allow_nan=False)
+
+
+def test_a_run_that_a_client_asked_for_is_marked() -> None:
+    reply = example.history(HistoryRequest("lab.pi", "host-1", "decode_tps"))
+    body = reply.runs[0].body
+    assert isinstance(body, Result)
+    for job_id, cell in ((None, "standard"), (b"j" * 16, "» standard")):
+        run = Run(b"r", 1, False, replace(body, suite="standard", job_id=job_id))
+        (suite,) = [column for column in RUN_COLUMNS if column.name == "suite"]
+        piece = suite.cell(run, Moment(Snapshot(), 1))
+        assert piece.text == cell
+        assert len(cell) <= suite.width
+        assert ("asked for by a client" in run_lines(run).plain) is (job_id is not None)
 
 
 def test_run_columns_fit_80_cells_with_both_intervals() -> None:

@@ -55,7 +55,7 @@ class BoardScreen(Screen[None]):
         super().__init__()
         self._broker, self._key, self._neighbour = broker, key, neighbour
         self._metric = ""
-        self._asked_for: tuple[Key, str, int | None] | None = None
+        self._asked_for: tuple[Key, str, int | None, int] | None = None
         self._moment: Moment | None = None
         self._listed: list[Run] | None = None
         self.grid: Grid[Run] = Grid(RUN_COLUMNS)
@@ -95,7 +95,8 @@ class BoardScreen(Screen[None]):
         self._show_history(moment)
 
     def _ask(self, row: Row) -> None:
-        wanted = (self._key, self._metric, row.summary.last_result_ns)
+        # A run that a client asked for may change nothing but the count.
+        wanted = (self._key, self._metric, row.summary.last_result_ns, row.summary.results)
         if wanted != self._asked_for:
             self._asked_for = wanted
             self.post_message(self.HistoryWanted(self._key, self._metric))
