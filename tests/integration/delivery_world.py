@@ -182,7 +182,8 @@ class World:
         del self.sacks[:-MAX_ON_WIRE]
 
     def kill_collector(self, *, lose_state: bool) -> None:
-        """It starts again with what is on its disks, and is told the retained status."""
+        """It starts again with what is on its disks, and is told the retained status, never an older one after it."""
+        self.statuses.clear()
         self.collector.die(lose_state=lose_state)
         if lose_state:
             self.oracle.state_was_lost()
