@@ -199,6 +199,10 @@ class Connection:
         self._refusal = ""
         try:
             client = self._make_client()
+        except (OSError, ValueError) as why:
+            self._note(f"the certificates in {self._address.ca_file} cannot be used ({_line(why)})", "; tried again")
+            return self._reconnect.after_failure()
+        try:
             client.connect(
                 self._address.host,
                 self._address.port,

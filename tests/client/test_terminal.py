@@ -50,8 +50,9 @@ def test_structs_become_objects_with_their_tags_and_bytes_hexadecimal() -> None:
         points: list[Point]
         by_id: dict[bytes, int] = {}
 
+    point = {"time_ns": 1, "value": 2.0, "low": None, "high": None, "verdict": "", "run_id": "01", "series": ""}
     assert plain(Holder([Point(1, 2.0, run_id=b"\x01")])) == {
-        "points": [{"time_ns": 1, "value": 2.0, "low": None, "high": None, "verdict": "", "run_id": "01"}],
+        "points": [point],
         "by_id": {},
     }
     assert plain(Failure("busy", "later")) == {"reply": "Failure", "code": "busy", "message": "later"}
