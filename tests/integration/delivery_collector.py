@@ -17,9 +17,10 @@ from tinyprof_collector.stores.sqlite import SqliteStore
 from tinyprof_collector.stores.store import Answer, Arrival, Reader, Refused, Store, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.codec import pack
-from tinyprof_protocol.records import Event
+from tinyprof_protocol.records import Event, Record
 
 RETENTION_NS = 30 * 24 * 3600 * 10**9
+FRESH = "lab.fresh"
 REFUSED = "refused-"
 """Events whose name begins so are refused by the store until it is told better."""
 
@@ -176,7 +177,11 @@ class Collector:
         self._start()
 
     def _open_store(self) -> SqliteStore:
-        return SqliteStore(self._folder / "store.sqlite", clock=self._clock, monotonic=self._monotonic)
+        """Retention counts from the newest record in the store: one of another node keeps that at the present."""
+        store = SqliteStore(self._folder / "store.sqlite", clock=self._clock, monotonic=self._monotonic)
+        record = Record(self._clock(), "clock", bytes(16), 0, Event("fresh"))
+        store.write([Arrival(FRESH, self._clock().to_bytes(16, "big"), 1, pack(record), record)])
+        return store
 
     def _open_state(self) -> State:
         return SqliteState(self._folder / "state.sqlite") if self._real else MemoryState()
@@ -223,7 +228,7 @@ class Collector:
             return inner.rows.items()
         assert isinstance(inner, SqliteStore)
         rows = inner._connection.execute("SELECT node, epoch, seq, data FROM records JOIN epochs e ON e.id = epoch_id")
-        return [((node, epoch, seq), data) for node, epoch, seq, data in rows]
+        return [((node, epoch, seq), data) for node, epoch, seq, data in rows if node != FRESH]
 
     def quarantined(self) -> set[Key]:
         return {(epoch, seq) for _, epoch, seq in self.quarantine.records()}
