@@ -6,6 +6,7 @@ Nothing here has been acknowledged, so that anything may fall: the agent sends i
 import threading
 from collections import deque
 
+from tinyprof_collector.counts import Counts
 from tinyprof_protocol.connection import Message
 
 MAX_OF_ONE_AGENT = 8
@@ -20,7 +21,6 @@ GATHER_STEP_S = 0.01
 GATHER_STEPS = 30
 GATHER_QUIET_STEPS = 3
 """The thread that puts may be busy sending the last answers; silence for longer means that no more come."""
-MAX_COUNTED_NODES = 10_000
 _NODE_LEVEL = 3
 
 
@@ -38,7 +38,7 @@ class Inbox:
         self._size = 0
         self._bytes = 0
         self._closed = False
-        self._deferred: dict[str, int] = {}
+        self._counts = Counts()
 
     def put(self, message: Message) -> bool:
         """Takes a message in, or lets it fall and counts it as deferred (False)."""
@@ -52,7 +52,7 @@ class Inbox:
                 or self._size >= self._max_messages
                 or self._bytes + size > self._max_bytes
             ):
-                self._count_deferred(node)
+                self._counts.defer(node)
                 return False
             if queue is None:
                 queue = self._queues[node] = deque()
@@ -115,13 +115,8 @@ class Inbox:
     def deferred(self) -> dict[str, int]:
         """How many messages of each node fell, as a copy. Past 10,000 nodes the rest is counted under ''."""
         with self._changed:
-            return dict(self._deferred)
+            return dict(self._counts.deferred)
 
     def __len__(self) -> int:
         """How many messages wait."""
         return self._size
-
-    def _count_deferred(self, node: str) -> None:
-        if node not in self._deferred and len(self._deferred) >= MAX_COUNTED_NODES:
-            node = ""
-        self._deferred[node] = self._deferred.get(node, 0) + 1

@@ -170,10 +170,6 @@ class Connection:
         if client is not None:
             client.disconnect()
 
-    def change_will(self, will: Publication) -> None:
-        """Takes effect with the next connection."""
-        self._will = will
-
     # ---- the connection's own thread
 
     def _run(self) -> None:

@@ -113,10 +113,8 @@ def test_any_broken_page_leaves_every_seq_held_or_owed_as_corrupt(tmp_path: Path
     path = tmp_path / "s.db"
     pages = path.stat().st_size // PAGE
     assert pages > 12
-    if page > pages:
-        pytest.skip("the file has fewer pages")
     with path.open("r+b") as file:
-        file.seek((page - 1) * PAGE)
+        file.seek((page - 1) % pages * PAGE)
         file.write(b"\xa5" * PAGE)
     spool = open_spool(tmp_path, b"n" * 16)
     kept, lost = held(spool), given_up(spool)
