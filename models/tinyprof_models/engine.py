@@ -2,19 +2,21 @@
 
 It is the golden oracle and the engine that the `host` board times. With int8 activations the vector that
 meets a quantized matrix is first rounded to Q8_0, as llama.cpp and engines that multiply integers do.
+A KV cache of `f16` or `q8_0` rounds each row of keys and of values as it enters, after RoPE; the arithmetic
+on what is in the cache stays float32. The scale of the attention scores is in the queries, never in the keys.
 At this size the cost of a numpy call outweighs its arithmetic, so what is saved here is calls: matrices
 that meet the same vector are stacked, heads are one array, and a prompt goes through in blocks of rows.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyprof_models.golden import Activations, KvCache
-from tinyprof_models.model_file import Floats, LlamaModel, Matrix
+from tinyprof_models.model_file import Floats, LlamaModel, Matrix, ModelError
 
 PROMPT_BLOCK = 64
 """Prompt tokens that go through the layers together; bounds the memory of attention over a long prompt."""
@@ -66,14 +68,18 @@ class Engine:
     """Runs one model; not for use by several threads at once.
 
     `activations` is what is really in use: a model without quantized matrices has float32 ones only.
+    Raises `ModelError` for a `q8_0` cache of rows that are no whole blocks of 32.
     """
 
-    kv_cache: KvCache = "f32"
-
-    def __init__(self, model: LlamaModel, activations: Activations) -> None:
+    def __init__(self, model: LlamaModel, activations: Activations, kv_cache: KvCache = "f32") -> None:
+        kv_width = model.width // model.heads * model.kv_heads
+        if kv_cache == "q8_0" and kv_width % Q8_0_BLOCK:
+            raise ModelError("model_unsupported", f"rows of {kv_width} keys are no blocks of 32: no cache in q8_0")
         quantized = any(m.quantized for layer in model.layers for m in (layer.qkv, layer.gate_up, layer.down))
         int8 = activations == "int8" and (quantized or model.output.quantized)
         self.activations: Activations = "int8" if int8 else "float32"
+        self.kv_cache: KvCache = kv_cache
+        self._rounded_for_cache = _CACHE_ROUNDING[kv_cache]
         self.tokenizer = model.tokenizer
         self.context = model.context
         self._embedding = model.embedding
@@ -163,7 +169,10 @@ class Engine:
         qkv = layer.qkv(rows)
         turned = qkv[:, : self._rotated_width].view(np.complex64)
         turned *= rotation
-        keys_values = qkv[:, self._query_width :].reshape(count, 2, kv_heads, width)
+        keys_values = qkv[:, self._query_width :]
+        if self._rounded_for_cache is not None:
+            keys_values = self._rounded_for_cache(keys_values)
+        keys_values = keys_values.reshape(count, 2, kv_heads, width)
         layer.cache[:, :, start:end] = keys_values.transpose(1, 2, 0, 3)
         keys, values = layer.cache[:, :, :end]
         # Query heads that share a key head are rows of one matrix, all positions of one head together.
@@ -207,6 +216,19 @@ def round_to_q8_0(rows: Floats) -> Floats:
     np.rint(rounded, out=rounded)
     rounded *= scales.astype(np.float16).astype(np.float32)
     return rounded.reshape(rows.shape)
+
+
+def _round_to_f16(rows: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # what float16 cannot hold is infinite, and so are the logits then
+        return rows.astype(np.float16).astype(np.float32)
+
+
+_CACHE_ROUNDING: dict[KvCache, Callable[[Floats], Floats] | None] = {
+    "f32": None,
+    "f16": _round_to_f16,
+    "q8_0": round_to_q8_0,
+}
+"""What becomes of a position's keys and values (one row after the other) before the cache takes them."""
 
 
 def _rotation(model: LlamaModel) -> NDArray[np.complex64]:

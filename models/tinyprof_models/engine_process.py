@@ -102,15 +102,12 @@ class EngineProcess:
 
         begin_ns = time.perf_counter_ns()
         self._engine = None
-        if request.kv_cache != Engine.kv_cache:
-            self._fail("bad_request", f"the engine has no KV cache in {request.kv_cache}, only {Engine.kv_cache}")
-            return
         try:
             model = read_model(Path(request.path))
+            self._engine = engine = Engine(model, request.activations, request.kv_cache)
         except ModelError as error:
             self._fail(error.code, str(error))
             return
-        self._engine = engine = Engine(model, request.activations)
         self._channel.send(
             Loaded(
                 sha256=model.sha256,

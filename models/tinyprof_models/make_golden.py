@@ -5,19 +5,27 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from tinyprof_models.engine import ContextFullError, Engine
-from tinyprof_models.golden import Activations, Case, ModelGolden, Output
-from tinyprof_models.model_file import ModelError, read_model
+from tinyprof_models.engine import Q8_0_BLOCK, ContextFullError, Engine
+from tinyprof_models.golden import Activations, Case, KvCache, ModelGolden, Output
+from tinyprof_models.model_file import LlamaModel, ModelError, read_model
 
 PROMPTS = ("Once upon a time", "Lily and Tom went to the park", "The little dog", "One day")
 TOKENS = 64
 ACTIVATIONS: tuple[Activations, ...] = ("float32", "int8")
+KV_CACHES: tuple[KvCache, ...] = ("f32", "f16", "q8_0")
 LEAD_DECIMALS = 4
+
+OnCase = Callable[[Activations, KvCache, str], None]
+"""Told the arithmetic and the prompt of each case before it is made."""
+
+
+def _silent(_activations: Activations, _kv_cache: KvCache, _prompt: str) -> None:
+    pass
 
 
 def make_case(engine: Engine, prompt: str, max_tokens: int) -> Case:
@@ -36,19 +44,34 @@ def make_case(engine: Engine, prompt: str, max_tokens: int) -> Case:
     return Case(prompt, tuple(prompt_tokens), tokens, leads, engine.tokenizer.decode(tokens), min(leads))
 
 
-def make_golden(path: Path, prompts: Sequence[str] = PROMPTS, max_tokens: int = TOKENS) -> ModelGolden:
+def make_golden(
+    path: Path, prompts: Sequence[str] = PROMPTS, max_tokens: int = TOKENS, on_case: OnCase = _silent
+) -> ModelGolden:
     """The golden outputs of one GGUF file, under each arithmetic that makes a difference to it.
 
+    A `q8_0` cache is left out where the model's rows of keys are no whole blocks of 32.
     Raises `ModelError`, and `ContextFullError` for a prompt that does not fit.
     """
     model = read_model(path)
-    engines = (Engine(model, activations) for activations in ACTIVATIONS)
-    distinct = {(engine.activations, engine.kv_cache): engine for engine in engines}
-    outputs = tuple(
-        Output(engine.activations, engine.kv_cache, tuple(make_case(engine, p, max_tokens) for p in prompts))
-        for engine in distinct.values()
-    )
-    return ModelGolden(model.file_bytes, model.sha256, model.quantisation, outputs)
+    outputs = []
+    for engine in _distinct_engines(model):
+        cases = []
+        for prompt in prompts:
+            on_case(engine.activations, engine.kv_cache, prompt)
+            cases.append(make_case(engine, prompt, max_tokens))
+        outputs.append(Output(engine.activations, engine.kv_cache, tuple(cases)))
+    return ModelGolden(model.file_bytes, model.sha256, model.quantisation, tuple(outputs))
+
+
+def _distinct_engines(model: LlamaModel) -> Iterator[Engine]:
+    made: set[tuple[Activations, KvCache]] = set()
+    blocks = not (model.width // model.heads * model.kv_heads) % Q8_0_BLOCK
+    for kv_cache in KV_CACHES if blocks else KV_CACHES[:2]:
+        for activations in ACTIVATIONS:
+            engine = Engine(model, activations, kv_cache)
+            if (engine.activations, engine.kv_cache) not in made:
+                made.add((engine.activations, engine.kv_cache))
+                yield engine
 
 
 def golden_text(models: dict[str, ModelGolden]) -> str:

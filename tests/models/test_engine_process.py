@@ -200,6 +200,18 @@ def test_requests_during_a_run_are_answered_between_tokens(child: Child) -> None
     assert run.token_ns[0] < pong.clock_ns < run.token_ns[1]
 
 
+def test_a_cache_in_float16_says_so_and_gives_its_own_golden_output(child: Child) -> None:
+    loaded = child.ask(Load(str(MODEL.path), "int8", kv_cache="f16"))
+    assert isinstance(loaded, Loaded)
+    assert loaded.kv_cache == "f16"
+    case, exact = (shipped_golden().case(MODEL.sha256, "int8", cache, "One day") for cache in ("f16", "f32"))
+    assert case is not None
+    assert exact is not None
+    run = generated(child.ask(Generate(1, "One day", 64)))
+    assert (run.tokens, run.text.decode()) == (case.tokens, case.text)
+    assert run.tokens != exact.tokens
+
+
 def test_abort_without_a_run_is_ignored(child: Child) -> None:
     child.loaded()
     child.send(Abort(), Ping())
@@ -215,7 +227,6 @@ def test_failures_are_one_line_and_the_process_goes_on(child: Child, tmp_path: P
     assert "none.gguf" in missing.message
     assert failed(child.ask(Load(str(corrupt), "int8"))).code == "model_corrupt"
     assert failed(child.ask(Load(str(tmp_path), "int8"))).code == "model_missing"
-    assert failed(child.ask(Load(str(MODEL.path), "int8", kv_cache="f16"))).code == "bad_request"
     child.loaded()
     assert generated(child.ask(Generate(10, "One day", 5))).stopped == "limit"
 
