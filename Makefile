@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help demo test check format benchmarks wheel clean
+.PHONY: help demo test check format benchmarks influxd wheel clean
 
 help:
 	@echo "make demo        run broker, collector, agent and dashboard here, on this machine's processor"
 	@echo "make test        run all tests"
 	@echo "make check       lint, formatting, types, layers"
+	@echo "make influxd     build the InfluxDB server that some tests run against (Go, Rust; 6 minutes the first time)"
 	@echo "make benchmarks  print the figures of docs/performance.md (minutes)"
 	@echo "make format      put the code into its format"
 	@echo "make wheel       build dist/*.whl"
@@ -45,6 +46,9 @@ format: $(STAMP)
 
 benchmarks: $(STAMP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+influxd:
+	@tests/servers/influxd/build.sh
 
 wheel: $(STAMP)
 	@$(BIN)/python -m build --wheel --outdir dist .
