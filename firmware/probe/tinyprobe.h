@@ -92,28 +92,27 @@ typedef struct {
     tp_token *tokens;   size_t token_count;                 /* this is `token_max`, 1 to 65,535 */
 } tp_config;
 
-/* The state of a link; its content is the library's own. It takes about 150 bytes. */
+/* The buffer of what is sent: one part of COBS, its delimiters, and some short parts before it so that writes are few. */
+#define TP_TX_BYTES 320
+
+/* The state of a link; its content is the library's own. It takes about 500 bytes, 320 of which are for sending. */
 struct tp_probe {
     const tp_config *config;
-    volatile uint32_t ring_in, ring_out;
-    volatile uint32_t ring_lost;
-    uint32_t received;                /* bytes of the body so far */
-    uint8_t cobs_left, cobs_zero, frame_state;
+    volatile uint32_t ring_in, ring_out, ring_lost;
+    uint32_t received; /* bytes of the frame so far, decoded */
     uint16_t crc;
-    uint32_t run, nonce, dropped;
-    uint32_t prompt_got, prompt_tokens;
-    uint32_t made, max_tokens;
+    uint8_t cobs_left, cobs_zero, frame_state;
+    uint8_t state, streamed, stopped, generating, has_end, end_reason;
+    uint8_t resend_waits; /* a Resend that came in a run's middle waits for its end */
+    uint16_t resend_first, resend_count;
+    uint32_t resend_run;
+    uint32_t run, dropped, prompt_got, made, max_tokens;
     uint16_t pieces, pieces_got;
-    uint8_t state, streamed, stopped, has_end;
-    uint8_t end_reason;
     tp_tick t0, t_end, stamped;
-    uint32_t ids_crc;
-    uint64_t ram_peak, heap_peak, stack_peak;
-    uint8_t pending_kind;             /* a Resend or Run that came in a run's middle waits for its end */
-    uint32_t pending_run;
-    uint16_t pending_first, pending_count;
-    uint16_t tx_crc, tx_fill;
-    uint8_t tx_block[255];
+    tp_outcome outcome;
+    uint16_t tx_crc, tx_fill, tx_part;
+    uint8_t tx_after_full;
+    uint8_t tx[TP_TX_BYTES];
 };
 
 /* Begins: empties everything and says `Hello` unasked. Returns 0, or -1 where config breaks a bound that is named above. */
