@@ -48,17 +48,23 @@ Readings = Annotated[dict[MetricKey, Finite], Meta(max_length=64)]
 
 
 class Repetition(Struct, frozen=True, omit_defaults=True, gc=False):
-    """One timed repetition: raw times in the unit of the name, before any statistics."""
+    """One timed repetition: raw times in the unit of the name, before any statistics.
+
+    An emulated board has no times: `ttft_ms` is None there, and the raw counts are in `first_count` (from t0 to the
+    first token) and `decode_count` (from there to the last), in instructions or in its model's cycles.
+    """
 
     prompt: Annotated[int, Meta(ge=0, le=63)]
     """Index into the result's `prompts`."""
-    ttft_ms: Finite
+    ttft_ms: Finite | None
     tpot_ms: Finite | None
     prompt_tokens: Count
     output_tokens: Count
     golden: Golden = "none"
     golden_tokens: Count = 0
     """How many tokens from the start equal the golden ones."""
+    first_count: Finite | None = None
+    decode_count: Finite | None = None
 
 
 class Build(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -42,7 +42,7 @@ def test_a_bad_suite_is_refused_in_one_line_that_names_the_key(toml: str, names:
 
 
 def test_an_unknown_suite_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SuiteError, match="'fast'; there are quick, standard"):
+    with pytest.raises(SuiteError, match="'fast'; there are emulated, quick, standard"):
         suite_named("fast", shipped_suites())
 
 

@@ -8,7 +8,7 @@ imported when a configuration uses it.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from tinyprof_protocol.records import Build
 
@@ -35,9 +35,40 @@ class Cancelled(Exception):
     """The run was cancelled between tokens."""
 
 
+Counts = Literal["instructions", "model_cycles", "nothing"]
+"""What an emulator's virtual clock counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpeed:
+    """What is known of the part that an emulated machine is or stands for, for the estimate of its speed.
+
+    `flash_bytes_per_s` is how fast it reads its model.
+    """
+
+    clock_hz: float
+    flash_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Emulation:
+    """How an emulated board's virtual clock is read: `counts_hz` counts are one second of it.
+
+    `part` and `model_bytes` (what is read from flash for each token) are None where they are not known.
+    """
+
+    counts: Counts
+    counts_hz: float
+    part: PartSpeed | None = None
+    model_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class BoardInfo:
-    """What a board says of itself when it is opened. `identity` is its own serial number, or "" if it has none."""
+    """What a board says of itself when it is opened. `identity` is its own serial number, or "" if it has none.
+
+    `emulation` is None for a board that is no emulator.
+    """
 
     build: Build
     identity: str
@@ -47,6 +78,7 @@ class BoardInfo:
     """The clock that times its runs is the host's own, so that there is nothing to check."""
     flash_bytes: int | None = None
     ram_is_rss: bool = False
+    emulation: Emulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +108,14 @@ class RoundTrip:
 
     sent_ns: int
     received_ns: int
+    board_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopCheck:
+    """A loop of exactly so many instructions, and how long it took by the board's own clock."""
+
+    instructions: int
     board_ns: int
 
 
@@ -120,3 +160,11 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Lets go of the port or ends the child. May be called at any time, more than once."""
+
+
+@runtime_checkable
+class LoopDriver(Protocol):
+    """A driver whose board can be asked for a loop of known instructions: every emulated board's."""
+
+    def known_loop(self, instructions: int) -> LoopCheck:
+        """Lets the board execute a loop of about so many instructions. Raises BoardError."""

@@ -117,11 +117,9 @@ def figures(
         if tail is not None:
             found["itl_p99_us"] = Figure(tail / 1e3, n=len(gaps_ns))
     observed = [one for each in rounds for one in each]
-    found |= _counts(observed)
+    found |= sizes(observed, flash_bytes)
     if share_of_cpu is not None:
         found["cpu_share"] = Figure(share_of_cpu, n=len(observed))
-    if flash_bytes is not None:
-        found["flash_bytes"] = Figure(float(flash_bytes))
     if clock.check in ("checked", "failed") and clock.drift_ratio is not None:
         found["clock_drift_ratio"] = Figure(clock.drift_ratio)
     if clock.round_trip_us is not None:
@@ -137,16 +135,18 @@ def to_figure(summary: Summary) -> Figure:
     return Figure(summary.median, bounds.low, bounds.high, bounds.coverage, summary.n)
 
 
-def _counts(observed: Sequence[Observed]) -> dict[str, Figure]:
+def sizes(observed: Sequence[Observed], flash_bytes: int | None) -> dict[str, Figure]:
+    """Memory at its highest, flash, and the lengths of prompt and output: what needs no clock."""
+    flash = {} if flash_bytes is None else {"flash_bytes": Figure(float(flash_bytes))}
     if not observed:
-        return {}
+        return flash
     generations = [one.generation for one in observed]
     peaks = {
         "ram_peak_bytes": [g.ram_peak_bytes for g in generations if g.ram_peak_bytes is not None],
         "heap_peak_bytes": [g.heap_peak_bytes for g in generations if g.heap_peak_bytes is not None],
         "stack_peak_bytes": [g.stack_peak_bytes for g in generations if g.stack_peak_bytes is not None],
     }
-    found = {name: Figure(float(max(values)), n=len(values)) for name, values in peaks.items() if values}
+    found = flash | {name: Figure(float(max(values)), n=len(values)) for name, values in peaks.items() if values}
     # Whole numbers even where prompts differ in length: the lower of the two middle ones.
     middle = (len(observed) - 1) // 2
     outputs = sorted(one.timings.output_tokens for one in observed)

@@ -4,16 +4,26 @@ The decisions are in the pure modules beside this one; here is what happens, in 
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from tinyprof_agent.conditions import HostState, conditions_between
-from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Driver, Generation, RoundTrip
+from tinyprof_agent.drivers.driver import (
+    BoardError,
+    BoardInfo,
+    Driver,
+    Emulation,
+    Generation,
+    LoopCheck,
+    LoopDriver,
+    RoundTrip,
+)
+from tinyprof_agent.profiling import emulated
 from tinyprof_agent.profiling.clock_check import ROUND_TRIPS, check_clock, host_clock_report
 from tinyprof_agent.profiling.golden_check import (
     Compared,
-    GoldenCases,
     compare,
     disagreement,
     gate_fault,
@@ -21,10 +31,20 @@ from tinyprof_agent.profiling.golden_check import (
 )
 from tinyprof_agent.profiling.metrics import BadTimes, gaps_withheld, timings, tokens_lost
 from tinyprof_agent.profiling.record_size import fit
-from tinyprof_agent.profiling.rounds import Observed, complete_rounds, cpu_share, figures, summary_of, tpot_ms, ttft_ms
+from tinyprof_agent.profiling.rounds import (
+    Observed,
+    Round,
+    complete_rounds,
+    cpu_share,
+    figures,
+    sizes,
+    summary_of,
+    tpot_ms,
+    ttft_ms,
+)
+from tinyprof_agent.profiling.run_plan import RunOutcome, RunPlan, Step, Surroundings
 from tinyprof_agent.profiling.verdict import Evidence, judge
-from tinyprof_platforms.suites import Suite
-from tinyprof_protocol.records import ClockReport, Conditions, Golden, Repetition, Result
+from tinyprof_protocol.records import ClockReport, Figure, Golden, Repetition, Result, Verdict
 
 MAX_SETTLE_GENERATIONS: Final = 10
 MAX_SETTLE_S: Final = 5.0
@@ -35,47 +55,7 @@ MAX_GAPS_HELD: Final = 2**18
 MAX_OUTPUT_CHARACTERS: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What to run, and for whom."""
-
-    run_id: bytes
-    board: str
-    suite_name: str
-    suite: Suite
-    job_id: bytes | None = None
-    attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where a run is. `text` is what the board said last."""
-
-    stage: str
-    repetition: int = 0
-    repetitions: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run needs beside its board. `clock_ns` is the host's monotonic clock.
-
-    `read_host` is None where the board measures another machine than this one.
-    """
-
-    clock_ns: Callable[[], int]
-    cases: GoldenCases
-    read_host: Callable[[], HostState] | None = None
-    on_step: Callable[[Step], None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """A run's result, and the failure of the board that cut it short, if one did."""
-
-    result: Result
-    failure: BoardError | None
+__all__ = ["RunOutcome", "RunPlan", "Step", "Surroundings", "run"]
 
 
 def run(
@@ -85,7 +65,11 @@ def run(
 
     Raises Cancelled once `cancelled` is set and the board has stopped; then there is no result.
     """
-    under_way = _Run(driver, info, plan, surroundings, cancelled)
+    if info.emulation is None:
+        under_way = _Run(driver, info, plan, surroundings, cancelled)
+    else:
+        plan = replace(plan, suite=emulated.suite_for_counts(plan.suite))
+        under_way = _EmulatedRun(driver, info, plan, surroundings, cancelled)
     failure = None
     try:
         under_way.go()
@@ -183,7 +167,8 @@ class _Run:
 
     def _generate(self, prompt: str) -> Generation:
         suite = self.plan.suite
-        return self.driver.generate(prompt, suite.max_tokens, timeout_s=suite.max_timed_s, cancelled=self.cancelled)
+        with self.around.turn():
+            return self.driver.generate(prompt, suite.max_tokens, timeout_s=suite.max_timed_s, cancelled=self.cancelled)
 
     def _count_lost(self, generation: Generation) -> None:
         self.missing_tokens += tokens_lost(generation, self.plan.suite.max_tokens, self.info.build.ctx)
@@ -204,25 +189,21 @@ class _Run:
         return _text(self.observed[-1].generation.text) if self.observed else ""
 
     def result(self) -> Result:
-        suite, clock = self.plan.suite, self._clock_report()
+        suite, clock, golden = self.plan.suite, self._clock_report(), self._golden()
         rounds = complete_rounds(self.observed, len(suite.prompts))
         gaps_ns = [gap for one in self.observed for gap in one.timings.gaps_ns]
-        kept_ns = [] if gaps_withheld(gaps_ns, self.info.tick_hz) else gaps_ns[:MAX_GAPS_HELD]
-        golden = self._golden()
-        # A board's own CPU time, on its own clock, says nothing of this machine.
-        share_of_cpu = cpu_share(rounds) if self.info.host_clock else None
-        verdict, reasons = judge(
-            Evidence(
-                clock=clock,
-                golden=golden,
-                repetitions=len(rounds),
-                ttft=summary_of(rounds, ttft_ms),
-                tpot=summary_of(rounds, tpot_ms),
-                missing_tokens=self.missing_tokens,
-                cpu_share=share_of_cpu,
-                faults=[*self.faults, *self._disagreement()],
-            )
+        kept_ns = self._gaps_to_keep(gaps_ns)
+        evidence = Evidence(
+            clock=clock,
+            golden=golden,
+            repetitions=len(rounds),
+            ttft=summary_of(rounds, ttft_ms),
+            tpot=summary_of(rounds, tpot_ms),
+            missing_tokens=self.missing_tokens,
+            cpu_share=self._share_of_cpu(rounds),
+            faults=[*self.faults, *self._disagreement()],
         )
+        verdict, reasons = self._judged(evidence)
         return fit(
             Result(
                 run_id=self.plan.run_id,
@@ -235,21 +216,37 @@ class _Run:
                 reasons=reasons,
                 golden=golden,
                 clock=clock,
-                figures=figures(rounds, kept_ns, clock, self.info.flash_bytes, share_of_cpu),
-                repetitions=[_repetition(*pair) for pair in zip(self.observed, self.compared, strict=True)],
-                conditions=self._conditions(),
-                timed_s=sum(one.timings.e2e_ms for one in self.observed) / 1e3,
+                figures=self._figures(rounds, kept_ns, evidence),
+                repetitions=[self._repetition(*pair) for pair in zip(self.observed, self.compared, strict=True)],
+                conditions=conditions_between(self.before, self.after),
+                timed_s=self._timed_s(),
                 warm_up_s=self.warm_up_s,
                 min_repetitions=suite.min_repetitions,
                 min_timed_s=suite.min_timed_s,
                 itl_us=[round(gap / 1e3) for gap in kept_ns],
                 itl_dropped=len(gaps_ns) - len(kept_ns),
-                output=_text(self.observed[0].generation.text) if self.observed else "",
+                output=self._output(),
                 job_id=self.plan.job_id,
                 attempt=self.plan.attempt,
                 ram_is_rss=self.info.ram_is_rss,
             )
         )
+
+    def _judged(self, evidence: Evidence) -> tuple[Verdict, list[str]]:
+        return judge(evidence)
+
+    def _figures(self, rounds: list[Round], gaps_ns: list[int], evidence: Evidence) -> dict[str, Figure]:
+        return figures(rounds, gaps_ns, evidence.clock, self.info.flash_bytes, evidence.cpu_share)
+
+    def _gaps_to_keep(self, gaps_ns: list[int]) -> list[int]:
+        return [] if gaps_withheld(gaps_ns, self.info.tick_hz) else gaps_ns[:MAX_GAPS_HELD]
+
+    def _share_of_cpu(self, rounds: list[Round]) -> float | None:
+        # A board's own CPU time, on its own clock, says nothing of this machine.
+        return cpu_share(rounds) if self.info.host_clock else None
+
+    def _timed_s(self) -> float:
+        return sum(one.timings.e2e_ms for one in self.observed) / 1e3
 
     def _clock_report(self) -> ClockReport:
         if self.info.host_clock:
@@ -264,20 +261,67 @@ class _Run:
         line = disagreement([(one.prompt, one.generation.tokens) for one in self.observed], known)
         return [] if line is None else [line]
 
-    def _conditions(self) -> Conditions:
-        return conditions_between(self.before, self.after)
+    def _output(self) -> str:
+        return _text(self.observed[0].generation.text) if self.observed else ""
+
+    def _repetition(self, one: Observed, compared: Compared) -> Repetition:
+        return Repetition(
+            prompt=one.prompt,
+            ttft_ms=one.timings.ttft_ms,
+            tpot_ms=one.timings.tpot_ms,
+            prompt_tokens=one.timings.prompt_tokens,
+            output_tokens=one.timings.output_tokens,
+            golden=compared.golden,
+            golden_tokens=compared.equal_tokens,
+        )
 
 
-def _repetition(one: Observed, compared: Compared) -> Repetition:
-    return Repetition(
-        prompt=one.prompt,
-        ttft_ms=one.timings.ttft_ms,
-        tpot_ms=one.timings.tpot_ms,
-        prompt_tokens=one.timings.prompt_tokens,
-        output_tokens=one.timings.output_tokens,
-        golden=compared.golden,
-        golden_tokens=compared.equal_tokens,
-    )
+@dataclass(slots=True)
+class _EmulatedRun(_Run):
+    """A run on a virtual clock: a known loop checks it, counts take the place of times, and no gap is kept."""
+
+    loop: LoopCheck | None = None
+
+    @property
+    def emulation(self) -> Emulation:
+        assert self.info.emulation is not None
+        return self.info.emulation
+
+    def _take_round_trips(self, trips: list[RoundTrip]) -> None:  # noqa: ARG002
+        """The known loop in their place, once, before the repetitions."""
+        if self.emulation.counts == "nothing" or self.loop is not None:
+            return
+        assert isinstance(self.driver, LoopDriver)
+        self.around.on_step(Step("clock"))
+        with self.around.turn():
+            self.loop = self.driver.known_loop(emulated.LOOP_INSTRUCTIONS)
+
+    def _clock_report(self) -> ClockReport:
+        return emulated.loop_report(self.loop, self.emulation, self.info.tick_hz)
+
+    def _judged(self, evidence: Evidence) -> tuple[Verdict, list[str]]:
+        counts = [emulated.counted(one, self.emulation) for one in self.observed]
+        return emulated.judge_emulated(evidence, [one for one in counts if one is not None])
+
+    def _figures(self, rounds: list[Round], _gaps_ns: list[int], _evidence: Evidence) -> dict[str, Figure]:
+        observed = [one for each in rounds for one in each]
+        return emulated.count_figures(rounds, self.emulation) | sizes(observed, self.info.flash_bytes)
+
+    def _gaps_to_keep(self, _gaps_ns: list[int]) -> list[int]:
+        return []
+
+    def _timed_s(self) -> float:
+        return 0.0
+
+    def _repetition(self, one: Observed, compared: Compared) -> Repetition:
+        counts = emulated.counted(one, self.emulation)
+        return msgspec.structs.replace(
+            super(_EmulatedRun, self)._repetition(one, compared),  # slots: no bare super
+            ttft_ms=None,
+            tpot_ms=None,
+            first_count=None if counts is None else counts.first,
+            decode_count=None if counts is None else counts.decode,
+        )
 
 
 def _text(data: bytes) -> str:

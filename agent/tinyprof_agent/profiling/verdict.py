@@ -40,14 +40,20 @@ class Evidence:
 
 def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
     """The verdict with its reasons, worst first; a valid run has none."""
-    broken = _invalidating(evidence)
+    worst = broken(evidence)
     # Where the run was cut short, that it is short says nothing more.
     unsure = [] if evidence.faults else _unsettling(evidence)
-    verdict: Verdict = "invalid" if broken else "unstable" if unsure else "valid"
-    return verdict, [line[:MAX_REASON_CHARACTERS] for line in (*broken, *unsure)][:MAX_REASONS]
+    verdict: Verdict = "invalid" if worst else "unstable" if unsure else "valid"
+    return verdict, limited([*worst, *unsure])
 
 
-def _invalidating(evidence: Evidence) -> list[str]:
+def limited(reasons: Sequence[str]) -> list[str]:
+    """Reasons as a result can hold them."""
+    return [line[:MAX_REASON_CHARACTERS] for line in reasons[:MAX_REASONS]]
+
+
+def broken(evidence: Evidence) -> list[str]:
+    """What makes a run invalid on any board, a line a reason."""
     reasons = list(evidence.faults)
     if evidence.golden == "differs":
         reasons.append("the output differs from the golden one")
