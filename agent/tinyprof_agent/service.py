@@ -28,6 +28,7 @@ from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import Progress
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Body, Sample
+from tinyprof_protocol.service_notify import ServiceNotify
 from tinyprof_protocol.topics import agent_topic, collector_status
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,12 @@ class AgentService:
         self._connection.stop(last, timeout_s=2.0)
         self._spool.close()
         return not any(stopper.is_alive() for stopper in stoppers)
+
+    def dead_threads(self) -> list[str]:
+        """The threads that have ended though nobody told them to: such an agent had better be started anew."""
+        running = {"agent": self._thread.is_alive(), "uplink": self._uplink.alive(), "mqtt": self._connection.alive()}
+        boards = {f"board-{name}": worker.alive() for name, worker in self._workers.items()}
+        return [] if self._stopping else [name for name, alive in {**running, **boards}.items() if not alive]
 
     def _deliver_rest(self, deadline_s: float) -> None:
         """Waits while the collector still takes what is spooled, then says for the last time how much was made."""
@@ -322,7 +329,7 @@ def fewer_locks(locks: dict[str, threading.Lock], at_most: int) -> dict[str, thr
 def run(config: AgentConfig) -> int:
     """Runs an agent until SIGTERM or SIGINT; returns the exit code: 0, or another with one line on stderr.
 
-    2 is a configuration that cannot be used, 1 a spool that cannot be opened.
+    2 is a configuration that cannot be used, 1 a spool that cannot be opened or a thread that has ended by itself.
     """
     logging.basicConfig(format=_LOG_FORMAT, stream=sys.stderr)
     logging.getLogger().setLevel(config.log_level)
@@ -336,8 +343,17 @@ def run(config: AgentConfig) -> int:
         signal.signal(number, lambda *_: stop.set())
     service.start()
     log.info("agent %s is ready: %d boards, spool in %s", config.node, len(config.boards), config.state_folder())
-    stop.wait()
+    notify = ServiceNotify()
+    notify.ready(f"{config.node}, {len(config.boards)} boards")
+    dead: list[str] = []
+    while not dead and not stop.wait(notify.interval_s):
+        dead = service.dead_threads()
+        if not dead:
+            notify.alive()
+    notify.stopping()
+    if dead:
+        log.critical("agent %s ends to be started anew: its threads %s have ended", config.node, ", ".join(dead))
     log.info("agent %s stops", config.node)
     if not service.stop():
         log.error("a board did not let go in time")
-    return 0
+    return 1 if dead else 0

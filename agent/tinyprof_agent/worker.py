@@ -85,6 +85,10 @@ class BoardWorker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def alive(self) -> bool:
+        """Whether the thread runs, or need not."""
+        return self._thread.is_alive() or not self._config.enabled
+
     def submit(self, job: Job, attempt: int = 1) -> None:
         """Takes a job in, or refuses it; `on_job` is told which. A job that is held already changes nothing."""
         with self._submitting:

@@ -113,7 +113,7 @@ class RequestChannel:
         """Messages of no use: undecodable statuses, replies nobody waits for, replies beyond the bound."""
         self._connection = Connection(
             address,
-            f"client-{self._client[:16]}",
+            self._client,
             Hooks(on_message=self._on_message, on_connected=self._on_connected),
             subscriptions=[(topics.replies(self._client), 1), (topics.collector_status(), 1)],
         )

@@ -46,6 +46,7 @@ from tinyprof_protocol.jobs import (
     StatusReply,
 )
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.service_notify import ServiceNotify
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -168,7 +169,7 @@ class Collector:
             self._watchdog,
             self.connection,
             self._replies,
-            Duties(self._note_status, self._quarantine_message, self._dead_threads),
+            Duties(self._note_status, self._quarantine_message, self.dead_threads),
             self._clock,
             config.status_interval_s,
         )
@@ -250,7 +251,8 @@ class Collector:
     def _quarantine_message(self, message: Message, reason: str) -> None:
         self._thread.post(lambda: self._pipeline.quarantine_message(message, reason))
 
-    def _dead_threads(self) -> list[str]:
+    def dead_threads(self) -> list[str]:
+        """The threads that have ended though nobody told them to: such a collector had better be started anew."""
         return [] if self._stopping else [name for name, why in self.report.alive().items() if why]
 
     # ---- the threads that answer
@@ -304,7 +306,7 @@ class Collector:
 def run(config: Config) -> int:
     """Runs a collector until SIGTERM or SIGINT, logging from `log_level` on.
 
-    Returns 0 after a clean stop, 1 if it could not start or stop.
+    Returns 0 after a clean stop, 1 if it could not start or stop, or one of its threads has ended by itself.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(config.log_level)
@@ -316,8 +318,17 @@ def run(config: Config) -> int:
             signal.signal(number, lambda *_: told.set())
         collector.start()
         _calm_garbage_collector()
-        told.wait()
-        return 0 if collector.stop() else 1
+        notify = ServiceNotify()
+        notify.ready(f"collector {config.id}")
+        dead: list[str] = []
+        while not dead and not told.wait(notify.interval_s):
+            dead = collector.dead_threads()
+            if not dead:
+                notify.alive()
+        notify.stopping()
+        if dead:
+            log.critical("collector %s ends to be started anew: %s", config.id, ", ".join(dead))
+        return 0 if collector.stop() and not dead else 1
     except CannotStart as why:
         log.error("%s", why)
         return 1

@@ -104,7 +104,7 @@ class MqttSource:
         filters = (topics.fleet(), topics.agent_topics_of(None, "status"), topics.collector_status())
         self._connection = Connection(
             address,
-            f"dashboard-{client[:12]}",
+            client,
             Hooks(on_message=self._on_message, on_connected=self._on_connected, on_lost=lambda _: self._call()),
             subscriptions=[*((topic, 1) for topic in filters), (self._replies_topic, 1)],
         )

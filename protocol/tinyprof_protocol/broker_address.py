@@ -1,12 +1,16 @@
 """Where the broker is and how to log in to it, from one URL."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
 ENVIRONMENT_VARIABLE = "TINYPROF_BROKER"
+FILE_VARIABLE = "TINYPROF_BROKER_FILE"
+CA_FILE_VARIABLE = "TINYPROF_BROKER_CA_FILE"
+MAX_FILE_BYTES = 4096
 
 
 class BadAddress(ValueError):
@@ -49,6 +53,25 @@ def parse_broker(url: str, *, ca_file: Path | None = None) -> BrokerAddress:
     )
 
 
-def broker_from(option: str | None) -> BrokerAddress:
-    """The broker of `--broker`, else of TINYPROF_BROKER, else the local one. Raises BadAddress."""
-    return parse_broker(option or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_URL)
+def read_broker_file(path: Path) -> str:
+    """The broker's address in the first line of a file: its password is on no command line. Raises BadAddress."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(MAX_FILE_BYTES).split(b"\n", 1)[0].decode().strip()
+    except (OSError, UnicodeDecodeError) as why:
+        raise BadAddress(
+            f"cannot read {path}: {why.strerror if isinstance(why, OSError) else 'it is no text'}"
+        ) from None
+    if not first:
+        raise BadAddress(f"{path} is empty: its first line is the broker's address")
+    return first
+
+
+def broker_from(option: str | None, environment: Mapping[str, str] = os.environ) -> BrokerAddress:
+    """The broker of `--broker`, else of TINYPROF_BROKER_FILE, of TINYPROF_BROKER, or the local one. Raises BadAddress.
+
+    TINYPROF_BROKER_CA_FILE names the certificates that a `mqtts://` broker is checked against.
+    """
+    file, ca_file = environment.get(FILE_VARIABLE), environment.get(CA_FILE_VARIABLE)
+    url = option or (read_broker_file(Path(file)) if file else environment.get(ENVIRONMENT_VARIABLE))
+    return parse_broker(url or DEFAULT_URL, ca_file=Path(ca_file) if ca_file else None)

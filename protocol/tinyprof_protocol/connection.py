@@ -116,6 +116,10 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{self._client_id}", daemon=True)
         self._thread.start()
 
+    def alive(self) -> bool:
+        """Whether the connection's thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self, last: Sequence[Publication] = (), timeout_s: float = 5.0) -> None:
         """Publishes `last`, waits for what is pending for at most `timeout_s`, and disconnects."""
         deadline = time.monotonic() + timeout_s

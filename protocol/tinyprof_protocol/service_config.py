@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from tinyprof_protocol.bounds import Line
-from tinyprof_protocol.broker_address import DEFAULT_URL, BrokerAddress, parse_broker
+from tinyprof_protocol.broker_address import DEFAULT_URL, BrokerAddress, parse_broker, read_broker_file
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -21,6 +21,8 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     broker: Line = DEFAULT_URL
     broker_ca_file: str = ""
     """The certificates that a `mqtts://` broker is checked against; empty: the system's."""
+    broker_file: str = ""
+    """A file whose first line is the broker's address, with its password; it goes before `broker`."""
     state_dir: str = ""
     """Empty: $STATE_DIRECTORY, else /var/lib/tinyprof/ROLE for root, else tinyprof/ROLE in $XDG_STATE_HOME."""
     log_level: LogLevel = "INFO"
@@ -30,12 +32,13 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         try:
             self.broker_address()
         except ValueError as why:
-            raise ValueError(f"broker: {why}") from None
+            raise ValueError(f"{'broker_file' if self.broker_file else 'broker'}: {why}") from None
 
     def broker_address(self) -> BrokerAddress:
-        """Where the broker is."""
+        """Where the broker is. Raises BadAddress."""
         ca_file = Path(self.broker_ca_file).expanduser() if self.broker_ca_file else None
-        return parse_broker(self.broker, ca_file=ca_file)
+        url = read_broker_file(Path(self.broker_file).expanduser()) if self.broker_file else self.broker
+        return parse_broker(url, ca_file=ca_file)
 
     def state_folder(self, environment: Mapping[str, str] = os.environ, *, is_root: bool | None = None) -> Path:
         """Where the service keeps what must survive it: `state_dir`, or the place that the machine has for it.
