@@ -30,7 +30,12 @@ uint32_t board_boot_id(void);     /* another one at each start */
 /* Executes a loop of about `instructions` instructions and returns how many it were; 0: there is no such loop. */
 uint32_t board_loop(uint32_t instructions);
 
-/* High-water marks. Static memory is what the linker placed; the stack is painted before main. */
+/* Bits of `flags` in `hello`. A board defines board_flags only where it has something to say; by default it is 0. */
+#define BOARD_RAM_IS_RSS 1u /* board_static_bytes is a process's peak resident set, of which heap and stack are parts */
+uint32_t board_flags(void);
+
+/* High-water marks; TP_UNKNOWN where there is none. Static memory is what the linker placed; the stack is painted before
+ * main. */
 uint64_t board_static_bytes(void), board_heap_peak(void), board_stack_peak(void);
 uint64_t board_flash_used(void);
 const uint8_t *board_build_id(size_t *count);

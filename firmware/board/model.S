@@ -7,3 +7,4 @@ model_file:
     .global model_file_end
 model_file_end:
     .balign 4
+    .section .note.GNU-stack, "", %progbits

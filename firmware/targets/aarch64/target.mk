@@ -1,0 +1,7 @@
+# Jetson Nano (Cortex-A57), and any other 64-bit ARM under Linux.
+CROSS := aarch64-linux-gnu-
+CFLAGS := -mcpu=cortex-a57 -DTP_TICK_64 -DLINUX_PLATFORM='"linux-aarch64"' -DLINUX_RAM_BYTES=4294967296
+OPTIMISE ?= -O3
+SHARED_SOURCES := targets/linux/board.c
+LDFLAGS := -static
+LDLIBS := -lm
