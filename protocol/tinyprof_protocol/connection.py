@@ -4,6 +4,7 @@ A new paho client is made for each connection, so that nothing is held over: cle
 was under way when a connection ended is reported as lost, and its owner decides.
 """
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -23,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.mqtt_messages import Message, Publication, Published, properties_of
+from tinyprof_protocol.network_loop import NetworkLoop
 from tinyprof_protocol.reconnect import SHORT_LIFE_S, Reconnect
 
 __all__ = ["Connection", "Hooks", "LinkState", "Message", "Publication", "Published"]
@@ -102,6 +104,7 @@ class Connection:
         self._next_token = 0
         self._pending: dict[int, int] = {}
         self._early: dict[int, ReasonCode] = {}
+        self._came = 0
         self._outcomes: deque[Published] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -197,8 +200,12 @@ class Connection:
         self._connected_at = None
         self._drop_reason = ""
         self._refusal = ""
+        with contextlib.closing(NetworkLoop(lambda: self._came)) as loop:
+            return self._connect_and_serve(loop)
+
+    def _connect_and_serve(self, loop: NetworkLoop) -> float:
         try:
-            client = self._make_client()
+            client = self._make_client(loop)
         except (OSError, ValueError) as why:
             self._note(f"the certificates in {self._address.ca_file} cannot be used ({_line(why)})", "; tried again")
             return self._reconnect.after_failure()
@@ -221,15 +228,15 @@ class Connection:
         if self._stopping.is_set():
             # `stop` came while the broker was being reached, and found no client that it could disconnect.
             client.disconnect()
-        reason = self._serve(client)
+        reason = self._serve(client, loop)
         return self._ended(reason)
 
-    def _serve(self, client: paho.Client) -> str:
+    def _serve(self, client: paho.Client, loop: NetworkLoop) -> str:
         started = time.monotonic()
         told_long = False
         while True:
             try:
-                code = client.loop(_POLL_S)
+                code = loop.turn(client, _POLL_S)
             except Exception as why:  # noqa: BLE001  (paho raises many kinds on a packet that breaks the protocol)
                 return _line(why)
             self._tell_outcomes()
@@ -286,7 +293,7 @@ class Connection:
 
     # ---- paho's callbacks
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self, loop: NetworkLoop) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
         client.connect_timeout = self._connect_timeout_s
         client.max_inflight_messages_set(self._max_inflight)
@@ -302,9 +309,9 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        # With a hook for writes, paho leaves all writing to the thread that runs loop(); otherwise publish() from
+        # With a hook for writes, paho leaves all writing to the thread that serves it; otherwise publish() from
         # another thread would write to the socket itself, beside that thread.
-        client.on_socket_register_write = _ignore
+        client.on_socket_register_write = loop.wake
         client.on_socket_open = _send_at_once
         return client
 
@@ -344,6 +351,7 @@ class Connection:
         self._guard(self._hooks.on_connected)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        self._came += 1
         self._count("received")
         properties = message.properties
         try:
@@ -363,6 +371,7 @@ class Connection:
         )
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        self._came += 1
         with self._lock:
             token = self._pending.pop(mid, None)
             if token is None:

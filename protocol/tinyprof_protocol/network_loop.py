@@ -1,0 +1,89 @@
+"""Serves a paho client's socket, many packets at a time.
+
+paho's own `loop()` waits, reads one packet and answers it, then begins anew; where thousands of small messages come,
+that is most of the work. Here, through paho's interface for event loops, all that has come is read before the answers
+are written, and the answers leave together.
+"""
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
+
+READS_AT_ONCE = 64
+"""Packets read before the answers to them are written."""
+
+_CORK = getattr(socket, "TCP_CORK", None)
+
+
+class NetworkLoop:
+    """Serves one client on the thread that makes it; `wake` may be called from any."""
+
+    def __init__(self, progress: Callable[[], int]) -> None:
+        """`progress` is any number that grows while messages and acknowledgements come in."""
+        self._progress = progress
+        self._reading, self._waking = socket.socketpair()
+        self._reading.setblocking(False)
+        self._waking.setblocking(False)
+        self._thread = threading.get_ident()
+
+    def close(self) -> None:
+        """Gives its descriptors back."""
+        self._reading.close()
+        self._waking.close()
+
+    def wake(self, *_: Any) -> None:
+        """Ends the present wait, because there is something to write."""
+        if threading.get_ident() != self._thread:
+            # A pipe that is full wakes as well; one that is closed wakes nobody any more.
+            with contextlib.suppress(OSError):
+                self._waking.send(b"\0")
+
+    def turn(self, client: paho.Client, timeout_s: float) -> MQTTErrorCode:
+        """Waits until there is something to do, for at most `timeout_s`, and does it; not a success: it has ended."""
+        opened = client.socket()
+        if opened is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        # What is decrypted already makes no socket readable.
+        decrypted = bool(getattr(opened, "pending", int)())
+        try:
+            readable, _, _ = select.select(
+                [opened, self._reading], [opened] if client.want_write() else [], [], 0 if decrypted else timeout_s
+            )
+        except (OSError, ValueError, TypeError):
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST
+        if self._reading in readable:
+            self._reading.recv(4096)
+        code = self._read(client) if decrypted or opened in readable else MQTTErrorCode.MQTT_ERR_SUCCESS
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
+            code = _write_together(client)
+        return client.loop_misc() if code == MQTTErrorCode.MQTT_ERR_SUCCESS else code
+
+    def _read(self, client: paho.Client) -> MQTTErrorCode:
+        """paho does not say whether a packet was there, so that what came of it tells."""
+        for _ in range(READS_AT_ONCE):
+            before = self._progress()
+            code = client.loop_read()
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._progress() == before:
+                return code
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _write_together(client: paho.Client) -> MQTTErrorCode:
+    """One segment for all that waits, at once: small packets would else go one by one, each waking the broker."""
+    opened: Any = client.socket()
+    if opened is None or _CORK is None:
+        return client.loop_write()
+    with contextlib.suppress(OSError):
+        opened.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
+    try:
+        return client.loop_write()
+    finally:
+        # It may have been closed by what was written.
+        with contextlib.suppress(OSError):
+            opened.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
