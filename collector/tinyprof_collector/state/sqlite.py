@@ -16,6 +16,7 @@ from tinyprof_collector.accounting import AccountImage
 from tinyprof_collector.ledger import Changes, LedgerImage, NodeTotals
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
 from tinyprof_collector.state.state import StateFailed
+from tinyprof_collector.stores.sqlite_rows import write_rows
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class SqliteState:
         run = self._connection
         try:
             run.execute("BEGIN IMMEDIATE")
-            run.executemany("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", accounts)
+            write_rows(run, "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", accounts)
             run.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", totals)
             run.executemany("DELETE FROM accounts WHERE node = ? AND epoch = ?", changes.gone)
             run.execute("COMMIT")

@@ -15,6 +15,7 @@ from pathlib import Path
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable
 from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader, number_of
+from tinyprof_collector.stores.sqlite_rows import write_rows
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.records import Result, Sample
@@ -51,8 +52,9 @@ MIGRATIONS = (
 # that breaks another rule, in silence.
 INSERT_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_FIGURE = "INSERT INTO figures VALUES (?, ?, ?, ?, ?)"
-_TALLY = """UPDATE boards SET results = results + ?, valid = valid + ?, unstable = unstable + ?, invalid = invalid + ?
-    WHERE id = ?"""
+_TALLY = """UPDATE boards SET results = results + new.column2, valid = valid + new.column3,
+    unstable = unstable + new.column4, invalid = invalid + new.column5
+    FROM (VALUES (?, ?, ?, ?, ?)) AS new WHERE id = new.column1"""
 _COUNT = """SELECT COALESCE(SUM(deleted), 0),
     COALESCE(SUM((SELECT COUNT(*) FROM records r WHERE r.epoch_id = e.id AND r.seq BETWEEN :first AND :last)), 0)
     FROM epochs e WHERE node = :node AND (:epoch IS NULL OR epoch = :epoch)"""
@@ -184,9 +186,9 @@ class SqliteStore:
                 held.add(arrival.seq)
                 self._add_rows(arrival, epoch_id, records, figures, tallies)
                 answers.append("stored")
-        self._connection.executemany(INSERT_RECORD, records)
-        self._connection.executemany(INSERT_FIGURE, figures)
-        self._connection.executemany(_TALLY, [(*tally, board_id) for board_id, tally in tallies.items()])
+        write_rows(self._connection, INSERT_RECORD, records)
+        write_rows(self._connection, INSERT_FIGURE, figures)
+        write_rows(self._connection, _TALLY, [(board_id, *tally) for board_id, tally in tallies.items()])
         self._connection.execute("COMMIT")
         self._tops.update(tops)
         self._newest_ns = newest_ns
