@@ -74,6 +74,10 @@ class World:
         self.agent = Agent(make, self.rng)
         self.batches, self.sacks = [], []
         self.lost_state = self.died = False
+        # Retention counts from the newest record in the store: one from the start on keeps it at the present.
+        self.agent.records.add(1)
+        self.agent.head = 1
+        self.process([self.agent.batch([1])])
 
     def process(self, messages):
         self.sacks += self.make.sacks(self.bench.pipeline.process(messages))
