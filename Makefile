@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help demo test check format benchmarks influxd wheel clean
+.PHONY: help secrets demo test check format benchmarks influxd wheel clean
 
 help:
 	@echo "make demo        run broker, collector, agent and dashboard here, on this machine's processor"
@@ -13,6 +13,7 @@ help:
 	@echo "make check       lint, formatting, types, layers"
 	@echo "make influxd     build the InfluxDB server that some tests run against (Go, Rust; 6 minutes the first time)"
 	@echo "make benchmarks  print the figures of docs/performance.md (minutes)"
+	@echo "make secrets     make certificates, passwords and tokens for docker-compose.yml and deploy/"
 	@echo "make format      put the code into its format"
 	@echo "make wheel       build dist/*.whl"
 	@echo "make clean       remove .venv and what was built"
@@ -49,6 +50,9 @@ benchmarks: $(STAMP)
 
 influxd:
 	@tests/servers/influxd/build.sh
+
+secrets: $(STAMP)
+	@$(BIN)/python deploy/make_secrets.py $(ARGS)
 
 wheel: $(STAMP)
 	@$(BIN)/python -m build --wheel --outdir dist .
