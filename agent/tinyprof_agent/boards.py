@@ -13,6 +13,7 @@ from tinyprof_agent.drivers.driver import BadOptions, Driver
 from tinyprof_protocol.bounds import Word
 from tinyprof_protocol.names import Name
 
+DEFAULT_SUITE = "quick"
 Interval = Annotated[float, Meta(ge=0, le=31 * 86400)]
 """Seconds; 0: never by itself."""
 
@@ -25,12 +26,13 @@ class BoardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[boards]]` table. `every_s` 0 measures on request only, `sample_every_s` 0 takes no samples.
 
     Boards with the same `processor` never measure at the same time; where it is None the driver says which processor
-    its board runs on, if it is one that boards may share. `options` are the driver's own.
+    its board runs on, if it is one that boards may share. `suite` is the driver's own default where it is empty.
+    `options` are the driver's own.
     """
 
     name: Name
     driver: Word
-    suite: Word = "quick"
+    suite: Word = ""
     every_s: Interval = 60.0
     sample_every_s: Interval = 30.0
     processor: Word | None = None
@@ -62,6 +64,14 @@ def processor_of(board: BoardConfig) -> str | None:
     module = _module(board)
     default: Callable[[Any], str | None] = getattr(module, "default_processor", lambda _: None)
     return default(_options(board, module))
+
+
+def suite_name_of(board: BoardConfig) -> str:
+    """The suite that a board runs: as configured, else the default of its driver's kind. Raises BadBoard."""
+    if board.suite:
+        return board.suite
+    default: str = getattr(_module(board), "DEFAULT_SUITE", DEFAULT_SUITE)
+    return default
 
 
 def measuring_locks(boards: Iterable[BoardConfig]) -> dict[str, threading.Lock]:

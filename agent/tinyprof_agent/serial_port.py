@@ -1,4 +1,7 @@
-"""A serial port, or anything that looks like one, held by one process; each failure is a BoardError with one line."""
+"""A serial port, or anything that looks like one, held by one process; each failure is a BoardError with one line.
+
+A path is a port of this machine; a URL such as `socket://127.0.0.1:4444` is one that pyserial makes of something else.
+"""
 
 import contextlib
 import errno
@@ -11,6 +14,7 @@ import serial
 from tinyprof_agent.drivers.driver import BoardError
 
 READ_BYTES = 4096
+MAX_DRAINED_BYTES = 1024 * 1024
 WRITE_SECONDS = 2.0
 _GONE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -41,9 +45,10 @@ class SerialPort:
 
     def __init__(self, path: str, baud: int) -> None:
         self._path = path
+        self._is_url = "://" in path
         try:
             # A timeout of zero: waiting is done by poll, so that any byte that came ends it.
-            self._port = serial.Serial(path, baud, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True)
+            self._port = serial.serial_for_url(path, baud, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True)
         except (OSError, ValueError) as why:
             raise _cannot_open(path, baud, why) from None
         self._poll = select.poll()
@@ -72,12 +77,17 @@ class SerialPort:
     def drain(self) -> None:
         """Throws away what has come and was not read. Raises BoardError: gone."""
         try:
-            self._port.reset_input_buffer()
+            if self._is_url:
+                self._read_away()
+            else:
+                self._port.reset_input_buffer()
         except (OSError, TypeError, ValueError) as why:
             raise self._gone(why) from None
 
     def set_lines(self, *, dtr: bool, rts: bool) -> None:
         """Sets DTR and RTS. Raises BoardError: gone, or refused where the port has no such lines."""
+        if self._is_url:
+            raise BoardError("refused", f"{self._path} has no DTR and RTS lines: set reset to a command, or to none")
         try:
             self._port.dtr = dtr
             self._port.rts = rts
@@ -89,8 +99,18 @@ class SerialPort:
 
     def close(self) -> None:
         """Lets go of the port; may be called more than once."""
+        # pyserial forgets a socket whose other end is gone without closing it.
+        line = getattr(self._port, "_socket", None)
         with contextlib.suppress(OSError):
             self._port.close()
+        if line is not None:
+            line.close()
+
+    def _read_away(self) -> None:
+        """Bounded, which pyserial's own is not: at the other end of a socket may be one that never stops."""
+        for _ in range(MAX_DRAINED_BYTES // READ_BYTES):
+            if not self._port.read(READ_BYTES):
+                return
 
     def _gone(self, why: Exception) -> BoardError:
         return BoardError("gone", f"{self._path} went away: {_plain(why)}; is the cable in?")

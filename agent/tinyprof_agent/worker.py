@@ -3,13 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from tinyprof_agent.board_session import BoardSession
-from tinyprof_agent.boards import BoardConfig
+from tinyprof_agent.boards import BoardConfig, suite_name_of
 from tinyprof_agent.conditions import readings
 from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver
 from tinyprof_agent.job_queue import JobQueue, QueuedJob
+from tinyprof_agent.processor import turn
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
@@ -20,8 +22,6 @@ from tinyprof_protocol.records import Body, Build, Result, Sample
 
 PROGRESS_EVERY_NS: Final = 250_000_000
 """A stage's steps are told no more often: publishing them would disturb what is measured."""
-LOCK_WAIT_S: Final = 0.2
-"""How often a board that waits for the shared processor looks whether it should stop."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class BoardWorker:
         around: WorkerSurroundings,
     ) -> None:
         """Raises SuiteError where the board's configuration names a suite that there is not."""
-        self._suite = suite_named(config.suite, suites)
+        self._suite_name = suite_name_of(config)
+        self._suite = suite_named(self._suite_name, suites)
         self._config, self._suites, self._around = config, suites, around
         self._driver = driver
         self._measuring_lock = measuring_lock
@@ -117,7 +118,9 @@ class BoardWorker:
     def presence(self) -> BoardPresence:
         """The board as it is now."""
         build, circuit = self._last_build, self._session.circuit
-        intervals = [s for s in (self._config.every_s, self._config.sample_every_s) if s > 0]
+        # Between its runs an emulator stands still: it gives no samples.
+        sample_every_s = 0.0 if build is not None and build.emulated else self._config.sample_every_s
+        intervals = [s for s in (self._config.every_s, sample_every_s) if s > 0]
         return BoardPresence(
             board=self._config.name,
             driver=self._config.driver,
@@ -202,6 +205,8 @@ class BoardWorker:
                 self._take_sample()
             elif task == "open":
                 self._with_processor(self._open)
+            elif self._session.info is not None and self._session.info.emulation is not None:
+                self._measure()
             else:
                 self._with_processor(self._measure)
         except Exception as why:  # noqa: BLE001 - whatever a driver does, its board's thread lives on
@@ -212,14 +217,11 @@ class BoardWorker:
 
     def _with_processor(self, action: Callable[[], None]) -> None:
         """Does something while no other board measures on the same processor."""
-        while not self._measuring_lock.acquire(timeout=LOCK_WAIT_S):
-            if self._cancelled.is_set():
-                self._end_cancelled()
-                return
         try:
-            action()
-        finally:
-            self._measuring_lock.release()
+            with turn(self._measuring_lock, self._cancelled):
+                action()
+        except Cancelled:
+            self._end_cancelled()
 
     def _open(self) -> None:
         self._session.open()
@@ -280,7 +282,7 @@ class BoardWorker:
 
     def _plan(self, queued: QueuedJob | None, run_id: bytes) -> RunPlan:
         if queued is None:
-            return RunPlan(run_id, self._config.name, self._config.suite, self._suite)
+            return RunPlan(run_id, self._config.name, self._suite_name, self._suite)
         job = queued.job
         suite = adapt(
             suite_named(job.suite, self._suites),
@@ -296,6 +298,8 @@ class BoardWorker:
             cases=self._around.cases_of(info.build),
             read_host=self._around.read_host if _is_this_machine(info) else None,
             on_step=lambda step: self._progress(step, plan.job_id, plan.run_id),
+            # The counts of an emulator are the same however often it lets others come first.
+            turn=(lambda: turn(self._measuring_lock, self._cancelled)) if info.emulation is not None else nullcontext,
         )
 
     def _progress(self, step: Step, job_id: bytes | None, run_id: bytes) -> None:
@@ -320,6 +324,8 @@ class BoardWorker:
         info = self._session.info
         assert info is not None
         self._samples = self._samples.after(self._around.clock_ns() / 1e9)
+        if info.emulation is not None:
+            return
         values = readings(self._around.read_host()) if _is_this_machine(info) else {}
         if not info.host_clock:
             trip = self._session.round_trip()

@@ -5,7 +5,7 @@ import pytest
 from tinyprof_agent.drivers.driver import BoardError, LinkCounters
 from tinyprof_agent.drivers.probe.asking import Asking
 from tinyprof_agent.drivers.probe.collected import Collected, ids_crc
-from tinyprof_agent.drivers.probe.exchange import MS, Patience
+from tinyprof_agent.drivers.probe.exchange import MS, QUIET_NS, Patience
 from tinyprof_agent.drivers.probe.messages import (
     IDLE,
     RUNNING,
@@ -27,7 +27,7 @@ from tinyprof_agent.drivers.probe.messages import (
     encode_message,
 )
 from tinyprof_agent.drivers.probe.opening import MAX_QUESTIONS, Opening
-from tinyprof_agent.drivers.probe.running import QUIET_NS, Running, RunRequest, pieces_of
+from tinyprof_agent.drivers.probe.running import Running, RunRequest, pieces_of
 from tinyprof_agent.drivers.probe.tick_clock import NS, TickClock
 
 PATIENCE = Patience(answer_ns=500 * MS, tries=3)

@@ -25,7 +25,7 @@ class File(msgspec.Struct):
 def test_a_table_of_toml_becomes_a_board_with_its_defaults() -> None:
     (board,) = msgspec.toml.decode(TOML, type=File).boards
     assert board == HOST
-    assert (board.suite, board.every_s, board.sample_every_s, board.enabled) == ("quick", 60.0, 30.0, True)
+    assert (board.suite, board.every_s, board.sample_every_s, board.enabled) == ("", 60.0, 30.0, True)
 
 
 @pytest.mark.parametrize("line", ["colour = 1", "every_s = -1", 'name = "Bad Name"', "options = 3"])

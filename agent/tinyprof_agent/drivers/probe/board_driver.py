@@ -6,11 +6,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Generation, LinkCounters, OnText, RoundTrip
+from tinyprof_agent.drivers.driver import (
+    BoardError,
+    BoardInfo,
+    Cancelled,
+    Generation,
+    LinkCounters,
+    LoopCheck,
+    OnText,
+    RoundTrip,
+)
 from tinyprof_agent.drivers.probe import reset
 from tinyprof_agent.drivers.probe.asking import Asking
-from tinyprof_agent.drivers.probe.exchange import Patience
+from tinyprof_agent.drivers.probe.exchange import QUIET_NS, Patience
 from tinyprof_agent.drivers.probe.link import Clock, Link
+from tinyprof_agent.drivers.probe.looping import Looping
 from tinyprof_agent.drivers.probe.messages import RAM_IS_RSS, Abort, Hello, HostMessage
 from tinyprof_agent.drivers.probe.opening import Opening
 from tinyprof_agent.drivers.probe.options import Options
@@ -40,15 +50,29 @@ class _Board:
 class ProbeDriver:
     """A board with tinyprof's firmware, or with our library in its own; see `Driver` for what each call promises."""
 
-    def __init__(self, name: str, options: Options, clock: Clock, open_port: OpenPort = SerialPort) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        clock: Clock,
+        open_port: OpenPort = SerialPort,
+        *,
+        quiet_ns: int = QUIET_NS,
+    ) -> None:
+        """`quiet_ns`: the silence in a run after which the board is asked how it is."""
         self.counters = LinkCounters()
         self._name = name
         self._options = options
         self._clock = clock
         self._open_port = open_port
-        self._patience = Patience(int(options.answer_s * NS), options.tries)
+        self._patience = Patience(int(options.answer_s * NS), options.tries, quiet_ns)
         self._port: BytePort | None = None
         self._board: _Board | None = None
+
+    @property
+    def cpu_hz(self) -> int:
+        """The clock of its processor as the board says it; 0 where it is not open or does not say."""
+        return self._board.hello.machine.cpu_hz if self._board is not None else 0
 
     def open(self) -> BoardInfo:
         """Opens the port and asks who is there. Raises BoardError: gone, busy, refused, silent, version."""
@@ -115,6 +139,16 @@ class ProbeDriver:
         ticks = board.clock.at(asking.stats.tick, asking.received_ns)
         return RoundTrip(asking.sent_ns, asking.received_ns, board.clock.ns(ticks))
 
+    def known_loop(self, instructions: int) -> LoopCheck:
+        """Lets the board execute a loop of known instructions. Raises BoardError: gone, silent, reset, refused."""
+        board = self._opened()
+        looping = Looping(new_id, self._patience, instructions)
+        board.link.carry_out(looping)
+        if looping.loop is None:
+            raise RuntimeError("an exchange ended without its answer")
+        ticks = (looping.loop.after - looping.loop.before) % board.clock.wrap_ticks
+        return LoopCheck(looping.loop.instructions, board.clock.ns(ticks))
+
     def reset(self) -> None:
         """Resets the board as the options say; with "none" nothing but the port is closed. Raises BoardError."""
         how = self._options.reset
@@ -145,7 +179,7 @@ class ProbeDriver:
         try:
             link.carry_out(opening)
         except BoardError as why:
-            raise _with_log(why, link) from None
+            raise _explained(why, link, self._options.baud) from None
         if opening.hello is None:
             raise RuntimeError("an exchange ended without its answer")
         return opening.hello
@@ -192,6 +226,18 @@ def board_info(hello: Hello, *, streamed: bool) -> BoardInfo:
         flash_bytes=machine.flash_used_bytes or None,
         ram_is_rss=bool(machine.flags & RAM_IS_RSS),
     )
+
+
+def _explained(why: BoardError, link: Link, baud: int) -> BoardError:
+    """A board that did not answer: whether its line was dead, or what came was no word of ours."""
+    if why.code != "silent" or not link.bytes_in:
+        return _with_log(why, link)
+    if link.frames_in:
+        return _with_log(BoardError("silent", f"the board speaks, but did not answer: {why}"), link)
+    came = f"{link.bytes_in} bytes came and no frame among them"
+    if link.log_is_text():
+        return _with_log(BoardError("silent", f"{came}, only text: its firmware does not answer tinyprof's link"), link)
+    return BoardError("silent", f"{came}, nor any text: the baud rate is wrong (it is set to {baud}), or the wiring is")
 
 
 def _with_log(why: BoardError, link: Link) -> BoardError:

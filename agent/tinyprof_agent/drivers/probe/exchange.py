@@ -7,15 +7,20 @@ from tinyprof_agent.drivers.driver import BoardError
 from tinyprof_agent.drivers.probe.messages import BoardMessage, Fault, HostMessage
 
 MS = 10**6
+QUIET_NS = 2000 * MS
 REFUSALS = frozenset({"busy", "too_long", "bad_request"})
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for an answer before asking again, how often to ask, in nanoseconds and times."""
+    """How long to wait for an answer before asking again, how often to ask, in nanoseconds and times.
+
+    `quiet_ns` is the silence in a run after which the board is asked how it is; an answer costs the board time.
+    """
 
     answer_ns: int = 500 * MS
     tries: int = 4
+    quiet_ns: int = QUIET_NS
 
 
 class Exchange(Protocol):

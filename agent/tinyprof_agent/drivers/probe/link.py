@@ -12,6 +12,9 @@ from tinyprof_agent.serial_port import BytePort
 MAX_WAIT_S = 0.05
 """A wait on the port is never longer, so that a cancelled run is seen soon."""
 KEPT_LOG_BYTES = 4096
+MAX_BABBLE_BYTES = 2 * 1024 * 1024
+"""What may come in one exchange without any message between: after that the board is said to babble."""
+TEXT_SHARE = 0.9
 
 Clock = Callable[[], int]
 """Monotonic nanoseconds of the host."""
@@ -26,6 +29,11 @@ class Link:
         self._counters = counters
         self._decoder = FrameDecoder()
         self._log: deque[int] = deque(maxlen=KEPT_LOG_BYTES)
+        self._babbled = 0
+        self.bytes_in = 0
+        """Bytes that came, whatever they are."""
+        self.frames_in = 0
+        """Messages among them."""
 
     def drain(self) -> None:
         """Throws away what came before anyone asked."""
@@ -35,8 +43,10 @@ class Link:
     def carry_out(self, exchange: Exchange, on_wait: Callable[[int], list[HostMessage]] | None = None) -> None:
         """Carries an exchange through to its end. `on_wait` is told the time at each turn and may add messages.
 
-        Raises what the exchange and the port raise, and what `on_wait` does.
+        Raises what the exchange and the port raise, and what `on_wait` does; BoardError `silent` for a board that sends
+        without end and says nothing.
         """
+        self._babbled = 0
         self._send(exchange.begin(self._clock()))
         while not exchange.done:
             now_ns = self._clock()
@@ -47,9 +57,14 @@ class Link:
             # Where the exchange is done with its tries, no more is waited for.
             data = b"" if exchange.done else self._port.read(min(max(wait_s, 0.0), MAX_WAIT_S))
             received_ns = self._clock()
-            for message in self._messages(data):
+            messages = self._messages(data)
+            for message in messages:
                 if not exchange.done:
                     self._send(exchange.on_message(message, received_ns))
+            self._babbled = 0 if messages else self._babbled + len(data)
+            if self._babbled > MAX_BABBLE_BYTES:
+                self._count("babbled", 1)
+                raise BoardError("silent", f"the board babbles: {self._babbled} bytes and no message among them")
 
     def try_to_send(self, message: HostMessage) -> None:
         """Sends a message that nobody will answer for: a port that is gone does not matter any more."""
@@ -63,6 +78,11 @@ class Link:
         lines = bytes(self._log).decode(errors="replace").split("\n")
         return next((line for line in map(one_line, reversed(lines)) if line), "")[-120:]
 
+    def log_is_text(self) -> bool:
+        """Whether what came last, and is no frame, can be read: at a wrong baud rate it cannot."""
+        readable = sum(0x20 <= byte < 0x7F or byte in b"\t\r\n\x1b" for byte in self._log)
+        return bool(self._log) and readable >= TEXT_SHARE * len(self._log)
+
     def close(self) -> None:
         """Lets go of the port."""
         self._port.close()
@@ -75,6 +95,7 @@ class Link:
         if not data:
             return []
         bad_before = self._decoder.bad_crc
+        self.bytes_in += len(data)
         bodies, log = self._decoder.feed(data)
         self._count("bad_crc", self._decoder.bad_crc - bad_before)
         self._keep_log(log)
@@ -87,6 +108,7 @@ class Link:
                 self._keep_log(message.text + b"\n")
             else:
                 messages.append(message)
+        self.frames_in += len(messages)
         return messages
 
     def _keep_log(self, log: bytes) -> None:

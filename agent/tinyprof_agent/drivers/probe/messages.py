@@ -82,6 +82,13 @@ class Resend(Struct, frozen=True, array_like=True, tag=5):
     count: U16
 
 
+class AskLoop(Struct, frozen=True, array_like=True, tag=6):
+    """Execute a loop of about so many known instructions. Only while idle; a board without one says `bad_request`."""
+
+    nonce: RunId
+    instructions: U32
+
+
 # Board to host
 
 
@@ -210,8 +217,17 @@ class Log(Struct, frozen=True, array_like=True, tag=23):
     text: Annotated[bytes, Meta(max_length=200)]
 
 
-HostMessage = AskHello | Run | Abort | AskStats | Resend
-BoardMessage = Hello | Start | Tokens | End | Fault | Stats | Log
+class Loop(Struct, frozen=True, array_like=True, tag=24):
+    """The known loop was executed: how many instructions it was exactly, and the counter before and after it."""
+
+    nonce: U32
+    instructions: U32
+    before: U64
+    after: U64
+
+
+HostMessage = AskHello | Run | Abort | AskStats | Resend | AskLoop
+BoardMessage = Hello | Start | Tokens | End | Fault | Stats | Log | Loop
 
 _encoder = msgspec.msgpack.Encoder()
 _from_host = msgspec.msgpack.Decoder(HostMessage)

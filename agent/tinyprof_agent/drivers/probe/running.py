@@ -27,9 +27,8 @@ from tinyprof_agent.drivers.probe.messages import (
 )
 from tinyprof_agent.drivers.probe.tick_clock import TickClock, unwrap_run
 
-QUIET_NS = 2000 * MS
-"""Silence in a run after which the board is asked how it is. The pause doubles: an answer costs the board time."""
 MAX_QUIET_NS = 30_000 * MS
+"""The pause between two questions in a silent run doubles up to this."""
 MAX_STAMPS = 65536
 
 Phase = Literal["sending", "running", "repairing", "stopping"]
@@ -77,7 +76,7 @@ class Running:
         self._pieces = pieces_of(request.prompt, request.rx_max)
         self._piece = 0
         self._tries = 0
-        self._quiet_ns = QUIET_NS
+        self._quiet_ns = patience.quiet_ns
         self._deadline_ns = 0
         self._phase: Phase = "sending"
         self._collected = Collected(request.max_tokens)

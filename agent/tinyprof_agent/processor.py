@@ -1,0 +1,23 @@
+"""A processor that boards share: one of them measures at a time."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tinyprof_agent.drivers.driver import Cancelled
+
+LOCK_WAIT_S: Final = 0.2
+"""How often a board that waits for the shared processor looks whether it should stop."""
+
+
+@contextmanager
+def turn(lock: threading.Lock, cancelled: threading.Event) -> Iterator[None]:
+    """Holds the processor. Raises Cancelled where that is asked for before it is free."""
+    while not lock.acquire(timeout=LOCK_WAIT_S):
+        if cancelled.is_set():
+            raise Cancelled
+    try:
+        yield
+    finally:
+        lock.release()
