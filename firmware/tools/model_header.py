@@ -137,6 +137,7 @@ def numbers(gguf: Gguf, shape: Shape, ctx: int) -> dict[str, str]:
     return {
         **{key: str(value) for key, value in whole.items()},
         "MODEL_ROPE_BASE": literal(real(gguf, "llama.rope.freq_base", 10000.0)),
+        "MODEL_SCORE_SCALE": literal(1 / math.sqrt(shape.head_width)),
         "MODEL_EPSILON": literal(real(gguf, "llama.attention.layer_norm_rms_epsilon")),
     }
 

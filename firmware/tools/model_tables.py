@@ -1,4 +1,4 @@
-"""The tables that the engine reads from flash so that it needs no memory for them: vocabulary, rotation, powers of two."""
+"""The tables that the engine reads from flash so that they take no memory: vocabulary, rotation, powers of two."""
 
 import cmath
 import math
@@ -30,7 +30,7 @@ def tables_text(gguf: Gguf, head_width: int, ctx: int, rope_base: float) -> str:
             _array("uint16_t piece_rank[MODEL_VOCAB]", [best_first[score] for score in scores]),
             _array("uint16_t byte_token[256]", by_byte),
             _array("uint16_t token_byte[MODEL_VOCAB]", [_text_kind(*of) for of in zip(pieces, kinds, strict=True)]),
-            _array("float rotation[MODEL_CTX][MODEL_HEAD_WIDTH]", _rotation(head_width, ctx, rope_base)),
+            _array("float rotation[MODEL_CTX * MODEL_HEAD_WIDTH]", _rotation(head_width, ctx, rope_base)),
             _array(f"uint32_t power_of_two[{POWER_STEPS + 1}]", _powers()),
             "",
         ]
