@@ -32,6 +32,12 @@ def serial_board(port: str, baud: int) -> BoardConfig:
     return BoardConfig(name[:63] or "board", "probe", options={"port": port, "baud": baud})
 
 
+def emulated_board(target: str) -> BoardConfig:
+    """A target of the firmware in its emulator: the name of a folder of `firmware/targets`, or a path."""
+    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in Path(target).name.lower()).strip("-")
+    return BoardConfig(name[:63] or "board", "emulated", options={"target": target})
+
+
 def profile_here(board: BoardConfig, suite_name: str, suite: Suite, on_step: Callable[[Step], None]) -> RunOutcome:
     """Opens the board, runs the suite, lets go of it. An interrupt stops it between tokens.
 

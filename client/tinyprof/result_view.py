@@ -71,10 +71,7 @@ def _grounds(result: Result) -> Iterator[str]:
     if result.repetitions or clock.check != "unchecked":  # of a run that broke off, nothing else was to be expected
         yield f"clock    {_CLOCK[clock.check]}{drift}{f' ({one_line(clock.why)})' if clock.why else ''}"
     yield f"golden   {result.golden}: {_GOLDEN[result.golden]}"
-    timed = [result.figures[name].n for name in ("ttft_ms", "inference_ms") if name in result.figures]
-    wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
-    done = f"{max(timed, default=0)} repetitions, {result.timed_s:.1f} s of work timed"
-    yield f"run      suite {one_line(result.suite)}, {done} ({wanted})"
+    yield f"run      suite {one_line(result.suite)}, {_done(result)}"
     state = _conditions(result.conditions)
     if state:
         yield f"machine  {state}"
@@ -86,6 +83,14 @@ def _grounds(result: Result) -> Iterator[str]:
         yield f"prompt   {one_line(prompt)[:MAX_OUTPUT]}"
     if result.output:
         yield f"output   {one_line(result.output)[:MAX_OUTPUT]}"
+
+
+def _done(result: Result) -> str:
+    if result.build.emulated:
+        return f"{len(result.repetitions)} repetitions, whose counts must be the same"
+    timed = [result.figures[name].n for name in ("ttft_ms", "inference_ms") if name in result.figures]
+    wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
+    return f"{max(timed, default=0)} repetitions, {result.timed_s:.1f} s of work timed ({wanted})"
 
 
 def _drift(ratio: float) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tinyprof.demo.figures import Produced, rows_add_up
-from tinyprof.demo.plan import BOARDS, UnknownDemoBoard, agent_toml, parse_boards
+from tinyprof.demo.plan import BOARDS, UnknownDemoBoard, agent_toml, emulated, parse_boards
 from tinyprof.demo.processes import DemoFailed, Part, clean_environment, tail
 from tinyprof.demo.running import missing_packages
 from tinyprof.demo.why_unstable import closing_line
@@ -79,7 +79,7 @@ def line_that_says(process: subprocess.Popen[str], words: str) -> None:
 
 @pytest.mark.timeout(120)
 def test_from_another_directory_every_record_is_accounted_for(tmp_path) -> None:
-    process = demo(tmp_path, "--for", "12s", "--json")
+    process = demo(tmp_path, "--for", "12s", "--json", "--boards", "host,soft-q8,soft-q4")
     stdout, stderr = process.communicate(timeout=110)
     assert process.returncode == 0, stderr
     figures = json.loads(stdout.splitlines()[-1])
@@ -212,7 +212,8 @@ def test_packages_that_are_missing_are_named_and_textual_only_for_the_dashboard(
 
 
 def test_boards_by_name_each_once() -> None:
-    assert [board.name for board in parse_boards("soft-q4, host,soft-q4")] == ["soft-q4", "host"]
+    assert parse_boards("soft-q4, host,soft-q4") == ["soft-q4", "host"]
+    assert parse_boards("rp2040,host", ["rp2040"]) == ["rp2040", "host"]
     for wrong in ("abacus", " , "):
         with pytest.raises(UnknownDemoBoard, match=", ".join(BOARDS)):
             parse_boards(wrong)
@@ -256,8 +257,9 @@ def test_a_ledger_that_adds_up() -> None:
 def test_the_agents_configuration_has_what_its_boards_need(tmp_path) -> None:
     import tomllib
 
-    boards = parse_boards("host,soft-q8")
+    boards = [BOARDS["host"], BOARDS["soft-q8"], emulated("rp2040", Path("/firmware/targets/rp2040"))]
     configuration = tomllib.loads(agent_toml("mqtt://127.0.0.1:1", tmp_path / 'odd "name"', boards))
-    assert [board["driver"] for board in configuration["boards"]] == ["host", "probe"]
+    assert [board["driver"] for board in configuration["boards"]] == ["host", "probe", "emulated"]
     assert configuration["boards"][1]["options"]["port"] == str(tmp_path / 'odd "name"' / "soft-q8.port")
+    assert configuration["boards"][2]["options"] == {"target": "/firmware/targets/rp2040", "firmware_dir": "/firmware"}
     assert {board["processor"] for board in configuration["boards"]} == {"host"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinyprof.options import json_option, to_seconds
-from tinyprof.terminal import CheckFailed, WrongUse, emit_json
+from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json
 
 if TYPE_CHECKING:
     from tinyprof.demo.plan import DemoBoard
@@ -27,31 +27,51 @@ _POLL_S = 0.2
 @click.command("demo")
 @click.option("--for", "for_s", callback=to_seconds, metavar="DURATION",
               help="Run for so long without the dashboard.  [default without a terminal: 30s]")  # fmt: skip
-@click.option("--boards", default="host,soft-q8,soft-q4", show_default=True, help="Which boards; a list with commas.")
+@click.option("--boards", metavar="LIST", help="Which, with commas: host, soft-q8, soft-q4, soft-f32, folders of "
+              "firmware/targets.  [default: host, soft-q8, soft-q4 and every emulator that is here]")  # fmt: skip
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path),
               help="Where state and logs lie, and stay.  [default: a temporary directory]")  # fmt: skip
 @json_option
-def command(for_s: float | None, boards: str, state_dir: Path | None, as_json: bool) -> int:
+def command(for_s: float | None, boards: str | None, state_dir: Path | None, as_json: bool) -> int:
     """Runs everything on this machine.
 
     Broker, collector, agent and boards; with the dashboard in front on a terminal, otherwise for a while with a
     summary. The last line of --json is one object, every figure counted where it happens. Exit 0 if the ledger adds
     up. Nothing but loopback is used, and nothing is left behind.
     """
-    from tinyprof.demo.plan import UnknownDemoBoard, parse_boards
-
-    try:
-        chosen = parse_boards(boards)
-    except UnknownDemoBoard as why:
-        raise WrongUse(str(why)) from None
     with_dashboard = sys.stdout.isatty() and not as_json and for_s is None
     _check_packages(with_dashboard)
     with _terminated_as_interrupted():
+        chosen = _chosen(boards)
         if state_dir is not None:
             state_dir.mkdir(parents=True, exist_ok=True)
             return _run(chosen, state_dir.resolve(), with_dashboard, for_s, as_json, folder_stays=True)
         with tempfile.TemporaryDirectory(prefix="tinyprof-demo-") as folder:
             return _run(chosen, Path(folder), with_dashboard, for_s, as_json, folder_stays=False)
+
+
+def _chosen(asked: str | None) -> "list[DemoBoard]":
+    """The boards asked for, else the usual ones and every emulator that is here. Their firmware is built."""
+    from tinyprof.demo import emulators
+    from tinyprof.demo.plan import BOARDS, DEFAULT_BOARDS, UnknownDemoBoard, emulated, parse_boards
+
+    try:
+        targets = emulators.emulated_targets()
+        names = parse_boards(asked or ",".join([DEFAULT_BOARDS, *targets]), targets)
+    except (UnknownDemoBoard, emulators.TargetError) as why:
+        raise WrongUse(str(why)) from None
+    with ProgressLine() as line:
+        found = emulators.survey(
+            [targets[name] for name in names if name in targets],
+            lambda name: line.show(f"demo: building the firmware of {name}"),
+        )
+    if found.missing and asked is not None:
+        raise CheckFailed("; ".join(found.lines()))
+    for missing in found.lines() if targets or asked else [emulators.NO_FIRMWARE]:
+        click.echo(f"demo: {missing}", err=True)
+    ready = {target.name: emulated(target.name, target.folder) for target in found.ready}
+    boards = BOARDS | ready
+    return [boards[name] for name in names if name in boards]
 
 
 def _run(

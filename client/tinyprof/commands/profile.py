@@ -34,6 +34,7 @@ class _WithWhatShips(click.Command):
 @click.argument("board", required=False)
 @click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
 @click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
+@click.option("--target", metavar="TARGET", help="A folder of firmware/targets, in its emulator; no broker needed.")
 @click.option("--baud", default=115_200, show_default=True, help="With --port: the speed of the line.")
 @click.option(
     "--activations",
@@ -42,7 +43,7 @@ class _WithWhatShips(click.Command):
     show_default=True,
     help="With --model: how the engine keeps activations.",
 )
-@click.option("--suite", default="quick", show_default=True, help="What the run asks for.")
+@click.option("--suite", help="What the run asks for.  [default: quick, with --target emulated]")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Instead of the suite's; may be repeated.")
 @click.option("--tokens", type=click.IntRange(1, 4096), help="Tokens generated for each prompt.")
 @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions at least.")
@@ -51,18 +52,24 @@ class _WithWhatShips(click.Command):
               help="In the fleet: when the run must have ended.")  # fmt: skip
 @broker_option
 @json_option
-def command(board: str | None, port: str | None, model: str | None, **options: Any) -> int:
+def command(board: str | None, port: str | None, model: str | None, target: str | None, **options: Any) -> int:
     """Profiles one board.
 
-    BOARD of the fleet, or with --port or --model one on this machine, without any broker.
+    BOARD of the fleet, or with --port, --model or --target one on this machine, without any broker.
     Exit 1 when the run is invalid or has no result.
     """
-    if sum(target is not None for target in (board, port, model)) != 1:
-        raise click.UsageError("name one BOARD of the fleet, or give --port or --model for one on this machine")
-    _refuse_what_has_no_effect("fleet" if board is not None else "port" if port is not None else "model")
+    given = {"fleet": board, "port": port, "model": model, "target": target}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise click.UsageError(
+            "name one BOARD of the fleet, or give --port, --model or --target for one of this machine"
+        )
+    _refuse_what_has_no_effect(chosen[0])
+    if options["suite"] is None:
+        options["suite"] = "emulated" if target is not None else "quick"
     if board is not None:
         return _in_fleet(board, options)
-    return _here(port, model, options)
+    return _here(port, model, target, options)
 
 
 def _refuse_what_has_no_effect(target: str) -> None:
@@ -76,14 +83,18 @@ def _refuse_what_has_no_effect(target: str) -> None:
             raise click.UsageError(f"{parameter.opts[0]} has an effect with {place} only")
 
 
-def _here(port: str | None, model: str | None, options: dict[str, Any]) -> int:
-    from tinyprof.local_profile import host_board, profile_here, serial_board
+def _here(port: str | None, model: str | None, target: str | None, options: dict[str, Any]) -> int:
+    from tinyprof.local_profile import emulated_board, host_board, profile_here, serial_board
     from tinyprof_agent.boards import BadBoard
 
     suite = _suite(options)
-    board: BoardConfig = (
-        serial_board(port, options["baud"]) if port is not None else host_board(str(model), options["activations"])
-    )
+    board: BoardConfig
+    if target is not None:
+        board = emulated_board(target)
+    elif port is not None:
+        board = serial_board(port, options["baud"])
+    else:
+        board = host_board(str(model), options["activations"])
     with ProgressLine() as line:
         try:
             outcome = profile_here(

@@ -94,7 +94,9 @@ def test_a_board_that_speaks_the_link_and_does_not_answer_is_told_as_that() -> N
     assert "the board speaks, but did not answer" in str(why)
 
 
-@pytest.mark.parametrize("said", [b"\xa5" * 4096, b"\x00\x95" * 2048, b"words without end\r\n" * 227], ids=["noise", "zeros", "text"])
+@pytest.mark.parametrize(
+    "said", [b"\xa5" * 4096, b"\x00\x95" * 2048, b"words without end\r\n" * 227], ids=("noise", "zeros", "text")
+)
 def test_a_board_that_babbles_ends_soon_and_is_named(said: bytes) -> None:
     line = Line(said[:4096], piece_ms=0.0001)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
