@@ -15,6 +15,7 @@ from tinyprof_agent.drivers.probe.messages import (
     SENDING,
     Abort,
     AskHello,
+    AskLoop,
     AskStats,
     End,
     Fault,
@@ -128,6 +129,8 @@ class SoftBoard:
                 self._on_abort(message)
             case Resend():
                 self._on_resend(message)
+            case AskLoop():
+                self._on_loop()
 
     def _on_hello(self, asked: AskHello) -> None:
         self._job, self._state, self._stopped = None, IDLE, True
@@ -142,6 +145,12 @@ class SoftBoard:
         dropped = (self._decoder.bad_crc + self._unknown) & 0xFFFFFFFF
         self._out.send(Stats(nonce, tick, self._state, job.run if job else 0, len(job.ids) if job else 0, dropped))
 
+    def _on_loop(self) -> None:
+        if self._state != IDLE:
+            self._out.send(Fault(0, "busy", "a run is under way"))
+        else:
+            self._out.send(Fault(0, "bad_request", "this board has no loop of known instructions"))
+
     # The prompt
 
     def _on_run(self, piece: Run) -> None:
@@ -151,7 +160,7 @@ class SoftBoard:
             return
         if job is None or job.run != piece.run:
             job = self._new_job(piece)
-        if job is None or piece.piece > job.got:
+        if job is None or piece.piece > job.got or piece.piece >= job.pieces:
             return
         if piece.piece == job.got:
             if len(job.prompt) + len(piece.prompt) > PROMPT_BYTES:
