@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -27,10 +27,63 @@ class SqliteConfig(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[float, Meta(gt=0, le=36_500)] = 30.0
 
 
+class InfluxConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An InfluxDB 1.8+, 2.x or 3. What it shows of itself holds no secret."""
+
+    url: str = ""
+    org: str = ""
+    """2.x alone has organisations."""
+    bucket: str = "tinyprof"
+    """On 1.x and 3 the database; `database/policy` for another than the default retention policy of 1.x."""
+    token: str = ""
+    token_file: str = ""
+    username: str = ""
+    password: str = ""
+    """User and password are those of a 1.x."""
+    ca_file: str = ""
+    retention_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
+    """What `tinyprof collector setup` gives the bucket; 0 keeps for ever."""
+    max_lines: Annotated[int, Meta(ge=1, le=100_000)] = 5000
+    max_wait_s: Annotated[float, Meta(ge=0, le=10)] = 1.0
+    """How long records are gathered for a post at most."""
+    timeout_s: Annotated[float, Meta(ge=0.1, le=300)] = 10.0
+    posts_at_once: Annotated[int, Meta(ge=1, le=16)] = 2
+    whole_records: bool = True
+    """Whether a line also holds the record's bytes, which details of runs are read back from."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a URL that is none, and for secrets in two places."""
+        if not self.url:
+            return
+        scheme, found, rest = self.url.partition("://")
+        if scheme not in ("http", "https") or not found or not rest:
+            raise ValueError("url: not http://host:port or https://host:port")
+        if "@" in rest or "?" in rest:
+            raise ValueError("url: put the user, the password and the token in keys of their own")
+        if sum(map(bool, (self.token, self.token_file, self.username))) > 1:
+            raise ValueError("token: give one of token, token_file, and username with password")
+
+    def __repr__(self) -> str:
+        return f"InfluxConfig(url={self.url!r}, org={self.org!r}, bucket={self.bucket!r})"
+
+
+StoreName = Literal["sqlite", "influxdb"]
+
+
 class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where records go; a record is stored when every store has it."""
 
+    use: Annotated[list[StoreName], Meta(min_length=1, max_length=2)] = field(default_factory=lambda: ["sqlite"])
+    """The first is the one that is read."""
     sqlite: SqliteConfig = SqliteConfig()
+    influxdb: InfluxConfig = InfluxConfig()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a store named twice, and for an InfluxDB without an address."""
+        if len(set(self.use)) != len(self.use):
+            raise ValueError("use: name each store once")
+        if "influxdb" in self.use and not self.influxdb.url:
+            raise ValueError("influxdb.url: where is it? for example http://127.0.0.1:8086")
 
 
 class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):

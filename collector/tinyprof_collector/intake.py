@@ -132,9 +132,13 @@ class Intake:
 
 
 def _united(one: Answer, two: Answer) -> Answer:
-    """One answer for two stores: refused by either; expired only where both say so; held only where both had it."""
+    """One answer for two stores: refused by either; later where one has no turn for it; expired only where both say
+    so; held only where both had it.
+    """
     if isinstance(one, Refused):
         return one
-    if isinstance(two, Refused) or one == two:
+    if one == "later" and not isinstance(two, Refused):
+        return one
+    if isinstance(two, Refused) or two == "later" or one == two:
         return two
     return "stored"

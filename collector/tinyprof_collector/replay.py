@@ -97,6 +97,9 @@ class Replay:
             if isinstance(answer, Refused):
                 failed[item] = answer.reason
                 continue
+            if answer == "later":
+                failed[item] = "its agent's records are taken seldom now, because some were refused: try again"
+                continue
             outcome = "expired" if answer == "expired" else "stored"
             if not self._ledger.release(arrival.node, arrival.epoch, arrival.seq, outcome):
                 account = self._ledger.open(arrival.node, arrival.epoch)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -34,8 +33,8 @@ from tinyprof_collector.sack_lag import SackLag
 from tinyprof_collector.self_report import Parts, SelfReport
 from tinyprof_collector.state.sqlite import SqliteState
 from tinyprof_collector.state.state import StateFailed
-from tinyprof_collector.stores.sqlite import SqliteStore
-from tinyprof_collector.stores.store import Arrival, StoreFailed
+from tinyprof_collector.stores.opening import boards_before, open_store, source_for
+from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import (
     Job,
@@ -119,19 +118,19 @@ class Collector:
         opened.callback(self._state.close)
         self._quarantine = Quarantine(self.state_dir / "quarantine.sqlite")
         opened.callback(self._quarantine.close)
-        sqlite = self._config.store.sqlite
-        path = Path(sqlite.path).expanduser() if sqlite.path else self.state_dir / "store.sqlite"
-        self._store = SqliteStore(path, clock=self._clock.wall_ns, retention_days=sqlite.retention_days)
-        opened.callback(self._store.close)
+        self._stores: list[Store] = []
+        for name in self._config.store.use:
+            store = open_store(name, self._config, self.state_dir, self._clock)
+            opened.callback(store.close)
+            self._stores.append(store)
 
     def _build(self) -> None:
         config = self._config
         self._sack_lag = SackLag(self._clock.monotonic_s)
         self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms)
-        with self._store.read() as reader:
-            self._live.restore(reader.latest(), self._clock.wall_ns())
+        self._live.restore(boards_before(self._stores[0]), self._clock.wall_ns())
         self._pipeline = Pipeline(
-            [self._store],
+            self._stores,
             self._state,
             self._quarantine,
             self._clock.wall_ns,
@@ -149,7 +148,7 @@ class Collector:
             will=status_publication(self._offline()),
         )
         self._thread = PipelineThread(
-            self._inbox,
+            source_for(config.store, self._inbox, self._clock),
             self._process,
             self._publish_sack,
             self._refresh,
@@ -205,7 +204,7 @@ class Collector:
                 self._config.id,
                 self._config.broker_address(),
                 shown(self._config.partitions),
-                self._store.name,
+                " and ".join(store.name for store in self._stores),
                 self.endpoints.url if self.endpoints is not None else "off",
             )
 
@@ -234,7 +233,7 @@ class Collector:
             self._ledger_seen_s = now_s
             self._sums = self._pipeline.ledger_sums()
         holding = self._pipeline.holding
-        stores = {self._store.name: self._store.check() or ""}
+        stores = {store.name: store.check() or "" for store in self._stores}
         kept = self._state.check() or self._quarantine.check() or ""
         if holding is not None and not kept and not any(stores.values()):
             kept = holding.reason
@@ -259,7 +258,7 @@ class Collector:
 
     def _sources(self) -> Sources:
         return Sources(
-            reader=self._store.read,
+            reader=self._stores[0].read,
             boards=self._live.boards,
             summaries=lambda asked: self._live.boards_page(asked, self._clock.wall_ns()),
             status=self._status_reply,

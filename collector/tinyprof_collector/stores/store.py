@@ -30,8 +30,9 @@ class Refused(NamedTuple):
     reason: str
 
 
-Answer = Literal["stored", "held", "expired"] | Refused
-"""`held`: it was there already. `expired`: it lies outside the store's retention and was not written."""
+Answer = Literal["stored", "held", "expired", "later"] | Refused
+"""`held`: it was there already. `expired`: it lies outside the store's retention and was not written. `later`: it has
+no turn now, because its agent's records were refused; nothing is accounted, and the agent sends it again."""
 
 
 class StoreFailed(Exception):

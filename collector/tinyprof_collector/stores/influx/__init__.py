@@ -1,0 +1,1 @@
+"""The InfluxDB store: lines, answers and blame are pure; posting and reading are thin."""

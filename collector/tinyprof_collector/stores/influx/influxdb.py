@@ -1,0 +1,255 @@
+"""The `influxdb` store: InfluxDB 1.8+, 2.x and 3, by lines of our own posted to `/api/v2/write`.
+
+A record's series and time never change, so that one that is written again overwrites itself. Agents are dealt out to as
+many posts at once as the configuration allows, each agent to one of them: while one list is on its way, lines of the
+next are made.
+"""
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tinyprof_collector.config import InfluxConfig
+from tinyprof_collector.ledger import StoreCount
+from tinyprof_collector.stores.influx.cardinality import SeriesGuard
+from tinyprof_collector.stores.influx.line_protocol import (
+    Unwritable,
+    canary_line,
+    is_past,
+    line_of,
+    series_head,
+)
+from tinyprof_collector.stores.influx.posting import Poster
+from tinyprof_collector.stores.influx.provision import kept_seconds
+from tinyprof_collector.stores.influx.queries import count_of, seqs_between
+from tinyprof_collector.stores.influx.reading import InfluxReader
+from tinyprof_collector.stores.influx.server import InfluxServer
+from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE, Suspects
+from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
+from tinyprof_protocol.bounds import MAX_SEQ
+from tinyprof_protocol.series import KnownSeries
+
+log = logging.getLogger(__name__)
+
+MAX_KNOWN_EPOCHS = 100_000
+APART_FROM_LINES = 500
+"""A list shorter than this goes in one post."""
+ASK_RETENTION_EVERY_S = 60.0
+TOO_MANY_SERIES = "a new series past 1,000 of this agent today: its tags take too many values"
+
+
+@dataclass(slots=True)
+class _Work:
+    """A list on its way: each thread writes answers of records of its own alone."""
+
+    arrivals: Sequence[Arrival]
+    answers: list[Answer | None]
+    heads: dict[int, str] = field(default_factory=dict)
+    """The series of those that may be posted, by their place in the list."""
+    struck: list[str] = field(default_factory=list)
+    """Nodes of lines that were refused."""
+
+
+class InfluxStore:
+    """Writes from one thread, with helpers of its own; `read` may be called from any."""
+
+    name = "influxdb"
+
+    def __init__(
+        self,
+        config: InfluxConfig,
+        collector: str = "main",
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Asks nothing yet. Raises StoreFailed where the token file cannot be read."""
+        self._server = InfluxServer(config)
+        self._config = config
+        self._clock = clock
+        self._monotonic = monotonic
+        self._poster = Poster(self._server, config.max_lines, lambda: canary_line(collector, clock()))
+        self._lanes = ThreadPoolExecutor(config.posts_at_once, thread_name_prefix="influxdb")
+        self._suspects = Suspects()
+        self._guard = SeriesGuard()
+        self._series = [KnownSeries() for _ in range(config.posts_at_once)]
+        self._seen: dict[tuple[str, bytes], frozenset[int]] = {}
+        self._error: str | None = None
+        self._newest_ns = 0
+        self._retention_ns: int | None = None
+        self._asked_s: float | None = None
+
+    # ---- the store's four promises
+
+    def check(self) -> str | None:
+        """What is wrong, in a line; None if the last write went well."""
+        return self._error
+
+    def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        """Posts all; an agent whose lines are refused is posted apart, and is told `later` where it has no turn.
+
+        Raises StoreFailed; some may be written then, and are overwritten with themselves when they come again.
+        """
+        try:
+            self._ask_retention()
+            answers = self._write(arrivals)
+        except StoreFailed as why:
+            self._error = str(why)
+            raise
+        self._error = None
+        return answers
+
+    def read(self) -> InfluxReader:
+        """A reader; it holds nothing open."""
+        return InfluxReader(self._server)
+
+    def count(self, node: str, epoch: bytes | None = None, first: int = 1, last: int = MAX_SEQ) -> StoreCount:
+        """Records of a node, an epoch or some seqs of it that are there. What retention deleted is not counted here.
+
+        Raises StoreFailed.
+        """
+        answers = self._server.query(count_of(node, epoch, first, last))
+        held = sum(int(row[1]) for series in answers for one in series for row in one.values)
+        return StoreCount(held, counts_deleted=False)
+
+    def close(self) -> None:
+        """Ends the helpers and lets go of the connections."""
+        self._lanes.shutdown(wait=True, cancel_futures=True)
+        self._server.close()
+
+    def check_at_start(self) -> str | None:
+        """What is wrong with server, bucket or token, in a line; None if lines and questions are taken."""
+        answer = self._server.write([canary_line("start", self._clock())])
+        if answer.status != 204:
+            self._error = str(self._server.failed(answer))
+            return self._error
+        try:
+            self._server.query(count_of("none.none", bytes(16), 1, 1))
+        except StoreFailed as why:
+            self._error = str(why)
+            return self._error
+        return None
+
+    # ---- writing
+
+    def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        work = _Work(arrivals, [None] * len(arrivals))
+        self._admit(work)
+        lanes: list[list[int]] = [[] for _ in self._series if len(work.heads) >= APART_FROM_LINES] or [[]]
+        apart: dict[str, list[int]] = {}
+        for n in work.heads:
+            node = arrivals[n].node
+            if node in self._suspects:
+                apart.setdefault(node, []).append(n)
+            else:
+                lanes[zlib.crc32(node.encode()) % len(lanes)].append(n)
+        try:
+            self._post_lanes(lanes, work)
+            self._post_apart(apart, work)
+        finally:
+            for node in set(work.struck):
+                self._suspects.strike(node, self._monotonic())
+        stored = (one.record.time_ns for one, to in zip(arrivals, work.answers, strict=True) if to == "stored")
+        self._newest_ns = max(self._newest_ns, max(stored, default=0))
+        return ["later" if answer is None else answer for answer in work.answers]
+
+    def _admit(self, work: "_Work") -> None:
+        """Notes the series of each record that may be posted; the others have their answer."""
+        oldest_ns, now_ns = self._oldest_ns(work.arrivals), self._clock()
+        for n, arrival in enumerate(work.arrivals):
+            if is_past(arrival.record, oldest_ns):
+                work.answers[n] = "expired"
+                continue
+            head = series_head(arrival)
+            if self._guard.admits(arrival.node, head, now_ns):
+                work.heads[n] = head
+            else:
+                work.answers[n] = Refused(TOO_MANY_SERIES)
+
+    def _post_lanes(self, lanes: list[list[int]], work: "_Work") -> None:
+        """Each lane in a thread of its own where there are several."""
+        if len(lanes) == 1:
+            self._post(lanes[0], work, self._series[0])
+            return
+        pairs = zip(lanes, self._series, strict=True)
+        running = [self._lanes.submit(self._post, lane, work, series) for lane, series in pairs if lane]
+        failures = [why for why in (lane.exception() for lane in running) if why is not None]
+        if failures:
+            raise failures[0]
+
+    def _post_apart(self, apart: dict[str, list[int]], work: "_Work") -> None:
+        """Suspected agents: a few a list, each alone and at its turn. The others wait, and their agents send again."""
+        turns = [node for node in apart if self._suspects.has_turn(node, self._monotonic())]
+        for node in turns[:TURNS_AT_ONCE]:
+            self._post(apart[node][:LINES_APART], work, self._series[0])
+            if node not in work.struck:
+                self._suspects.clear(node, self._monotonic())
+
+    def _post(self, lane: list[int], work: "_Work", series: KnownSeries) -> None:
+        """Makes the lines of a lane, some at a time, and posts them."""
+        self._look_for(lane, work.arrivals)
+        size = self._poster.max_lines
+        for begin in range(0, len(lane), size):
+            posted: list[int] = []
+            lines: list[str] = []
+            for n in lane[begin : begin + size]:
+                arrival = work.arrivals[n]
+                if arrival.seq in self._seen.get((arrival.node, arrival.epoch), ()):
+                    work.answers[n] = "held"
+                    continue
+                try:
+                    lines.append(line_of(arrival, series, work.heads[n], whole=self._config.whole_records))
+                except Unwritable as why:
+                    work.answers[n] = Refused(f"the store {self.name} cannot hold it: {why}")
+                    continue
+                posted.append(n)
+            if lines:
+                self._post_lines(posted, lines, work)
+
+    def _post_lines(self, posted: list[int], lines: list[str], work: "_Work") -> None:
+        owners = [work.arrivals[n].node for n in posted]
+        plan = self._poster.post(lines, [work.arrivals[n].record.time_ns for n in posted], owners, work.struck)
+        for at in plan.written:
+            work.answers[posted[at]] = "stored"
+        for at in plan.expired:
+            work.answers[posted[at]] = "expired"
+            self._asked_s = None
+        for at, reason in plan.refused.items():
+            work.answers[posted[at]] = Refused(f"the store {self.name} refuses it: {reason}")
+
+    def _look_for(self, lane: list[int], arrivals: Sequence[Arrival]) -> None:
+        """Asks for epochs that are new to this process: what is there was written before a kill and never accounted."""
+        coming: dict[tuple[str, bytes], list[int]] = {}
+        for n in lane:
+            arrival = arrivals[n]
+            if (arrival.node, arrival.epoch) not in self._seen:
+                coming.setdefault((arrival.node, arrival.epoch), []).append(arrival.record.time_ns)
+        for (node, epoch), times_ns in coming.items():
+            answers = self._server.query(seqs_between(node, epoch, min(times_ns), max(times_ns)))
+            if len(self._seen) >= MAX_KNOWN_EPOCHS:
+                self._seen = {}
+            self._seen[node, epoch] = frozenset(
+                int(row[1]) for series in answers for one in series for row in one.values
+            )
+
+    # ---- retention
+
+    def _oldest_ns(self, arrivals: Sequence[Arrival]) -> int | None:
+        """What lies before is past the retention. A clock of ours that runs ahead of all records expires nothing."""
+        if self._retention_ns is None:
+            return None
+        newest_ns = max(self._newest_ns, max((arrival.record.time_ns for arrival in arrivals), default=0))
+        return min(self._clock(), newest_ns) - self._retention_ns
+
+    def _ask_retention(self) -> None:
+        """Now and then, because it can be changed at any time. Where it cannot be asked, the server's refusals tell."""
+        now_s = self._monotonic()
+        if self._asked_s is not None and now_s - self._asked_s < ASK_RETENTION_EVERY_S:
+            return
+        kept_s = kept_seconds(self._server)
+        self._asked_s = now_s
+        if kept_s is not None:
+            self._retention_ns = kept_s * 10**9 if kept_s else None

@@ -1,0 +1,159 @@
+"""A record as one line of InfluxDB's line protocol. Pure.
+
+The type of every field is fixed here and by the metrics table, so that no type conflict can arise from us; a figure
+that the table does not know is in the whole record alone. Tags have few values and stand sorted; everything with many
+values is a field. Source: InfluxDB line protocol reference (element order, escapes, tag and field types).
+"""
+
+import base64
+from functools import lru_cache
+
+from tinyprof_collector.stores.store import Arrival
+from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.records import Build, Event, Record, Result, Sample
+from tinyprof_protocol.series import KnownSeries
+
+RESULT, SAMPLE, EVENT = "tinyprof_result", "tinyprof_sample", "tinyprof_event"
+MEASUREMENTS = (RESULT, SAMPLE, EVENT)
+CANARY = "tinyprof_canary"
+"""The collector's own lines, which tell a bad line from a bad server."""
+TAG_CHARACTERS = 64
+MIN_TIME_NS, MAX_TIME_NS = -(2**63) + 2, 2**63 - 2
+"""What InfluxDB takes as a time."""
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+
+_NAME_ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
+# A backslash has no escape of its own in a tag: before a comma, or at the end, it would change what follows.
+_TAG_PLAIN = str.maketrans({"\\": "/", "\x7f": " ", **{chr(code): " " for code in range(32)}})
+_STRING_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\"})
+_INTS = frozenset(name for name, metric in METRICS.items() if metric.type == "int")
+
+
+class Unwritable(ValueError):
+    """A record that InfluxDB cannot hold whatever its state; the message is one line that says why."""
+
+
+def tag_value(text: str) -> str:
+    """A tag's value, at most 64 characters, escaped; empty where nothing is left, and then the tag is left out.
+
+    Control characters become spaces and backslashes become slashes, because tags have no escape for them.
+    """
+    return text[:TAG_CHARACTERS].translate(_TAG_PLAIN).translate(_NAME_ESCAPES)
+
+
+def string_field(text: str) -> str:
+    """A text as a field's value, with its quotes."""
+    return f'"{text.translate(_STRING_ESCAPES)}"'
+
+
+def metric_field(name: str, value: float) -> str:
+    """`name=value` of a metric in the table, of the type that the table gives it. Raises Unwritable."""
+    if name not in _INTS:
+        return f"{name}={float(value)!r}"
+    whole = round(value)
+    if not MIN_INT <= whole <= MAX_INT:
+        raise Unwritable(f"{name} {value:g} does not fit an integer field")
+    return f"{name}={whole}i"
+
+
+@lru_cache(maxsize=20_000)
+def head_of(measurement: str, node: str, board: str | None, build: Build | None) -> str:
+    """Measurement and tags, sorted by name: what InfluxDB calls a series."""
+    site, _, agent = node.partition(".")
+    tags = {"agent": agent, "board": board or "", "site": site}
+    if build is not None:
+        tags |= {
+            "engine": build.engine, "model": build.model, "platform": build.platform,
+            "quantisation": build.quantisation,
+        }  # fmt: skip
+    shown = ((name, tag_value(text)) for name, text in sorted(tags.items()))
+    return ",".join((measurement, *(f"{name}={value}" for name, value in shown if value)))
+
+
+def series_head(arrival: Arrival) -> str:
+    """The series of a record's line."""
+    body = arrival.record.body
+    if isinstance(body, Result):
+        return head_of(RESULT, arrival.node, body.board, body.build)
+    return head_of(SAMPLE if isinstance(body, Sample) else EVENT, arrival.node, body.board, None)
+
+
+def line_of(arrival: Arrival, series: KnownSeries, head: str | None = None, *, whole: bool = True) -> str:
+    """A record as a line. `whole` adds its bytes (field `record`, base64), so that it can be read back as it was sent.
+
+    Raises Unwritable.
+    """
+    record = arrival.record
+    if not MIN_TIME_NS <= record.time_ns <= MAX_TIME_NS:
+        raise Unwritable(f"time {record.time_ns} ns lies outside what InfluxDB holds")
+    fields = [f'epoch="{arrival.epoch.hex()}"', f"seq={arrival.seq}i"]
+    if record.time != "clock":
+        fields.append(f'time_source="{record.time}"')
+    body = record.body
+    if isinstance(body, Result):
+        fields += _result_fields(body, series)
+    elif isinstance(body, Sample):
+        fields += [metric_field(name, value) for name, value in body.readings.items() if name in METRICS]
+    else:
+        fields += _event_fields(body)
+    if whole:
+        fields.append(f'record="{base64.b64encode(arrival.data).decode("ascii")}"')
+    return f"{head or series_head(arrival)} {','.join(fields)} {record.time_ns}"
+
+
+def canary_line(collector: str, time_ns: int) -> str:
+    """A line of the collector's own, without which no line of an agent is to blame."""
+    return f"{CANARY},collector={tag_value(collector)} alive=1i {time_ns}"
+
+
+def record_bytes(text: str) -> bytes:
+    """The bytes in the field `record`. Raises ValueError."""
+    return base64.b64decode(text, validate=True)
+
+
+@lru_cache(maxsize=4096)
+def _build_fields(build: Build, suite: str) -> tuple[str, ...]:
+    """What is the same in all results of a series. An empty text is no field."""
+    texts = {
+        "activations": build.activations, "engine_build": build.engine_build, "firmware": build.firmware,
+        "firmware_build": build.firmware_build, "kv_cache": build.kv_cache, "model_sha256": build.model_sha256,
+        "suite": suite, "timing": build.timing,
+    }  # fmt: skip
+    flags = (f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}")
+    return (*(f"{name}={string_field(text)}" for name, text in texts.items() if text), *flags)
+
+
+def _result_fields(body: Result, series: KnownSeries) -> list[str]:
+    fields = [
+        f'verdict="{body.verdict}"', f'golden="{body.golden}"', f'run_id="{body.run_id.hex()}"',
+        f'series="{series.of(body)}"', f"asked={_flag(body.job_id is not None)}",
+    ]  # fmt: skip
+    fields += _build_fields(body.build, body.suite)
+    for name, figure in body.figures.items():
+        if name in METRICS:
+            fields.append(metric_field(name, figure.value))
+            if figure.low is not None:
+                fields.append(f"{name}_low={float(figure.low)!r}")
+            if figure.high is not None:
+                fields.append(f"{name}_high={float(figure.high)!r}")
+            if figure.estimated:
+                fields.append(f"{name}_estimated=true")
+    return fields
+
+
+def _event_fields(body: Event) -> list[str]:
+    fields = [f"name={string_field(body.name)}", f'level="{body.level}"', f"message={string_field(body.message)}"]
+    if body.run_id is not None:
+        fields.append(f'run_id="{body.run_id.hex()}"')
+    if body.job_id is not None:
+        fields.append(f'job_id="{body.job_id.hex()}"')
+    return fields
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def is_past(record: Record, oldest_ns: int | None) -> bool:
+    """Whether a record lies before the oldest time that the bucket keeps (None: it keeps all)."""
+    return oldest_ns is not None and record.time_ns < oldest_ns

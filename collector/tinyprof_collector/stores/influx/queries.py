@@ -1,0 +1,96 @@
+"""InfluxQL that the collector asks. Pure: names are checked before, texts are quoted here."""
+
+from tinyprof_collector.stores.influx.line_protocol import EVENT, MEASUREMENTS, RESULT, SAMPLE
+from tinyprof_protocol.bounds import MAX_SEQ
+
+_ALL = ", ".join(MEASUREMENTS)
+
+
+def quoted(text: str) -> str:
+    """A text as InfluxQL's string."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def of_node(node: str | None, board: str | None = None) -> str:
+    """The condition that names an agent, and a board of it."""
+    parts = []
+    if node is not None:
+        site, _, agent = node.partition(".")
+        parts += [f"site = {quoted(site)}", f"agent = {quoted(agent)}"]
+    if board is not None:
+        parts.append(f"board = {quoted(board)}")
+    return " AND ".join(parts) or "site <> ''"
+
+
+def count_of(node: str, epoch: bytes | None, first: int, last: int) -> str:
+    """Counts the records of a node, of an epoch, or of some seqs of it: one row a measurement."""
+    which = of_node(node)
+    if epoch is not None:
+        which += f" AND epoch = {quoted(epoch.hex())}"
+    if first > 1:
+        which += f" AND seq >= {first}"
+    if last < MAX_SEQ:
+        which += f" AND seq <= {last}"
+    return f"SELECT COUNT(seq) FROM {_ALL} WHERE {which}"  # noqa: S608
+
+
+def seqs_between(node: str, epoch: bytes, first_ns: int, last_ns: int) -> str:
+    """The seqs of an epoch whose records lie within a time. Seqs and times rise together, so that it is a short one."""
+    when = f"time >= {first_ns} AND time <= {last_ns}"
+    return f"SELECT seq FROM {_ALL} WHERE {of_node(node)} AND epoch = {quoted(epoch.hex())} AND {when}"  # noqa: S608
+
+
+def there(field: str) -> str:
+    """The condition that a field has a value: rows of a measurement have nulls where they lack a field."""
+    return f"({field} > 0 OR {field} <= 0)"
+
+
+def history(node: str, board: str, metric: str, since_ns: int, limit: int, series: str | None) -> str:
+    """Two statements, newest first: a metric's runs, and its readings between runs."""
+    which = f"{of_node(node, board)} AND {there(metric)} AND time >= {since_ns}"
+    runs = which if series is None else f"{which} AND series = {quoted(series)}"
+    columns = f"{metric}, {metric}_low, {metric}_high, verdict, run_id, series"
+    return (
+        f"SELECT {columns} FROM {RESULT} WHERE {runs} ORDER BY time DESC LIMIT {limit}; "  # noqa: S608
+        f"SELECT {metric} FROM {SAMPLE} WHERE {which} ORDER BY time DESC LIMIT {limit}"
+    )
+
+
+def others(node: str, board: str, metric: str, series: str, since_ns: int) -> str:
+    """How many values of a metric are of runs of other series."""
+    which = f"{of_node(node, board)} AND time >= {since_ns} AND series <> {quoted(series)}"
+    return f"SELECT COUNT({metric}) FROM {RESULT} WHERE {which}"  # noqa: S608
+
+
+def newest_series(node: str, board: str) -> str:
+    """Two statements: the series of the newest scheduled run, and of the newest run."""
+    which = of_node(node, board)
+    return (
+        f"SELECT series FROM {RESULT} WHERE {which} AND asked = false ORDER BY time DESC LIMIT 1; "  # noqa: S608
+        f"SELECT series FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT 1"
+    )
+
+
+def newest_records(node: str, board: str, limit: int, series: str | None = None, measurement: str = RESULT) -> str:
+    """The newest whole records of a board."""
+    which = of_node(node, board)
+    if series is not None:
+        which += f" AND series = {quoted(series)}"
+    return f"SELECT record FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
+
+
+def newest_runs(node: str, board: str, series: str, limit: int) -> str:
+    """The newest runs of a series, small."""
+    which = f"{of_node(node, board)} AND series = {quoted(series)}"
+    return f"SELECT verdict, decode_tps FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
+
+
+def all_boards(node: str | None) -> str:
+    """For every board: three counts by verdict, then the newest sample's time and the newest event's."""
+    which = f"{of_node(node)} AND board <> ''"
+    group = "GROUP BY site, agent, board"
+    verdicts = "; ".join(
+        f"SELECT COUNT(verdict) FROM {RESULT} WHERE {which} AND verdict = {quoted(verdict)} {group}"  # noqa: S608
+        for verdict in ("valid", "unstable", "invalid")
+    )
+    return f"{verdicts}; SELECT LAST(seq) FROM {SAMPLE}, {EVENT} WHERE {which} {group}"  # noqa: S608

@@ -1,0 +1,144 @@
+"""The HTTP side of an InfluxDB server: posts lines, asks InfluxQL. The only place that knows the token.
+
+It goes through influxdb-client's HTTP client (connections kept, TLS, time limits); batching and retries are not its.
+"""
+
+import datetime as dt
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.rest import ApiException
+
+from tinyprof_collector.config import InfluxConfig
+from tinyprof_collector.stores.influx.answers import HttpAnswer, hold_line, retry_after_s
+from tinyprof_collector.stores.store import StoreFailed
+
+MAX_BODY = 4096
+GZIP_FROM_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One series of an InfluxQL answer: the measurement, its tags (where grouped), columns and rows."""
+
+    name: str
+    tags: dict[str, str]
+    columns: list[str]
+    values: list[list[Any]]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """Each row by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.values]
+
+
+class InfluxServer:
+    """One server and bucket. Its methods may be called from any thread."""
+
+    def __init__(self, config: InfluxConfig) -> None:
+        """Opens nothing yet. Raises StoreFailed where the token file cannot be read."""
+        self.config = config
+        self._timeout_ms = int(config.timeout_s * 1000)
+        client = InfluxDBClient(
+            url=config.url, token="", timeout=self._timeout_ms, ssl_ca_cert=config.ca_file or None, retries=False,
+            connection_pool_maxsize=config.posts_at_once + 4,
+        )  # fmt: skip
+        self._client = client
+        self._api: Any = client.api_client
+        secret = _secret(config)
+        self._authorization = {"Authorization": f"Token {secret}"} if secret else {}
+
+    def __repr__(self) -> str:
+        return f"InfluxServer({self.config.url}, {self.config.bucket})"
+
+    @property
+    def database(self) -> str:
+        """What `/query` calls the bucket; `db/rp` is a database and its retention policy."""
+        return self.config.bucket.partition("/")[0]
+
+    def write(self, lines: Sequence[str]) -> HttpAnswer:
+        """Posts lines; what came back, whatever it is."""
+        body = "\n".join(lines).encode()
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        if len(body) >= GZIP_FROM_BYTES:
+            packer = zlib.compressobj(1, wbits=31)
+            body = packer.compress(body) + packer.flush()
+            headers["Content-Encoding"] = "gzip"
+        query = {"org": self.config.org, "bucket": self.config.bucket, "precision": "ns"}
+        return self.request("POST", "/api/v2/write", query, headers, body)
+
+    def query(self, influxql: str, *, parse_times: str = "ns") -> list[list[Rows]]:
+        """The answers to InfluxQL statements, one list of series each. Raises StoreFailed."""
+        query = {"db": self.database, "epoch": parse_times, "q": influxql}
+        answer = self.request("POST", "/query", query, {"Accept": "application/json"}, b"", keep_body=True)
+        if answer.status != 200:
+            raise self.failed(answer)
+        try:
+            results = json.loads(answer.body)["results"]
+            return [[_rows(one) for one in self._checked(result).get("series", ())] for result in results]
+        except (ValueError, KeyError, TypeError) as why:
+            raise StoreFailed(f"store influxdb {self.config.url}: its answer cannot be read: {why!r}"[:300]) from None
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+        body: object = None, *, keep_body: bool = False,
+    ) -> HttpAnswer:  # fmt: skip
+        """Any request; a JSON one has an object for its body. Status 0 where no answer came."""
+        sent = {"Content-Type": "text/plain; charset=utf-8", **(headers or {}), **self._authorization}
+        given = {name: value for name, value in (query or {}).items() if value}
+        url = f"{self.config.url.rstrip('/')}{path}"
+        try:
+            reply = self._api.request(
+                method, url, query_params=given, headers=sent, body=body, _request_timeout=self._timeout_ms
+            )
+        except ApiException as why:
+            wish = why.headers.get("Retry-After", "") if why.headers else ""
+            return HttpAnswer(why.status or 0, _text(why.body or why.reason), wish)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as why:
+            return HttpAnswer(0, _why(why))
+        return HttpAnswer(reply.status, reply.data if keep_body else _text(reply.data))
+
+    def failed(self, answer: HttpAnswer) -> StoreFailed:
+        """The error that an answer is, with the server's own wish when to come again."""
+        line = hold_line(answer, self.config.url, self.config.bucket, self.config.org)
+        return StoreFailed(line[:300], retry_after_s(answer, dt.datetime.now(dt.UTC)))
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._api.rest_client.pool_manager.clear()
+
+    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
+        if "error" in result:
+            raise StoreFailed(f"store influxdb {self.config.url}: {' '.join(str(result['error']).split())}"[:300])
+        return result
+
+
+def _rows(series: dict[str, Any]) -> Rows:
+    return Rows(series.get("name", ""), series.get("tags") or {}, series["columns"], series.get("values") or [])
+
+
+def _secret(config: InfluxConfig) -> str:
+    """The token; 1.x takes `user:password` in its place."""
+    if config.token_file:
+        try:
+            return Path(config.token_file).expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as why:
+            what = why.strerror if isinstance(why, OSError) else "it is no text"
+            raise StoreFailed(f"store influxdb: token file {config.token_file}: {what}") from None
+    return config.token or (f"{config.username}:{config.password}" if config.username else "")
+
+
+def _text(body: object) -> str:
+    return str(body or "")[:MAX_BODY]
+
+
+def _why(why: BaseException) -> str:
+    """The innermost reason in words that hold no object's address."""
+    reason = getattr(why, "reason", None)
+    text = str(reason if isinstance(reason, BaseException) else why)
+    return " ".join(text.split(">: ", 1)[-1].split())[:200] or type(why).__name__
