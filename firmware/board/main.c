@@ -48,9 +48,21 @@ static int on_token(void *user, uint32_t id) {
 }
 
 #ifdef FAULT_TEST
-/* For tests of what follows a fault: the prompt "!fault" executes an instruction that no processor has. */
+static int is_prompt(const tp_run *run, const char *text) {
+    return run->prompt_bytes == strlen(text) && memcmp(run->prompt, text, run->prompt_bytes) == 0;
+}
+
+static uint32_t use_up_stack(uint32_t depth) {
+    volatile uint32_t room[64];
+    room[depth % 64] = depth;
+    return depth == UINT32_MAX ? room[0] : use_up_stack(depth + 1) + room[depth % 64];
+}
+
+/* For tests of what follows a fault: prompts that execute an instruction that no processor has, call without end, or hang. */
 static void fault_if_told(const tp_run *run) {
-    if (run->prompt_bytes == 6 && memcmp(run->prompt, "!fault", 6) == 0) __builtin_trap();
+    if (is_prompt(run, "!fault")) __builtin_trap();
+    if (is_prompt(run, "!overflow")) (void)use_up_stack(0);
+    while (is_prompt(run, "!hang")) continue;
 }
 #else
 static void fault_if_told(const tp_run *run) {}

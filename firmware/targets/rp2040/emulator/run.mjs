@@ -1,12 +1,13 @@
 // Runs an RP2040 firmware in rp2040js with UART0 on a TCP port of this machine: node run.mjs FIRMWARE.elf PORT
 //
 // It listens, waits for one connection, and only then starts the chip, so that nothing the firmware says is lost; it ends
-// when the connection does. It prints nothing but what went wrong at its own start. rp2040js has no faults and no reset:
+// when the connection does, or when the core locks up, and prints nothing but why. rp2040js has no faults and no reset:
 // what would be a hard fault on the chip becomes one here, and a reset request starts the core anew with RAM as it was.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { RP2040, FLASH_START_ADDRESS } from "rp2040js";
+import { RP2040 } from "rp2040js";
 
+const FLASH_START_ADDRESS = 0x10000000;
 const VECTORS = FLASH_START_ADDRESS + 0x100;
 const HARD_FAULT = 3;
 const BATCH = 20000; // instructions between looks at the socket
@@ -104,9 +105,11 @@ class Chip {
       this.resetAsked = this.faulted = false;
       this.resetCore();
     } else if (this.faulted) {
-      this.faulted = false;
+      // What else goes wrong while the frame is saved (there may be no stack left) makes no second fault.
+      if (core.IPSR === HARD_FAULT) throw new Error(`locked up: a fault in the fault handler, at 0x${at.toString(16)}`);
       core.PC = at;
       core.exceptionEntry(HARD_FAULT);
+      this.faulted = false;
     }
   }
 
@@ -135,7 +138,13 @@ function serve(chip, socket) {
   socket.on("close", () => process.exit(0));
   chip.rp2040.uart[0].onByte = (byte) => unsent.push(byte);
   const turn = () => {
-    const busy = socket.writableLength > UNSENT_LIMIT ? false : chip.run();
+    let busy = false;
+    try {
+      if (socket.writableLength < UNSENT_LIMIT) busy = chip.run();
+    } catch (why) {
+      console.error(why.message);
+      process.exit(1);
+    }
     send();
     if (busy) setImmediate(turn);
     else setTimeout(turn, IDLE_MS);
