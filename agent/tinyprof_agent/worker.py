@@ -9,9 +9,9 @@ from typing import Final
 from tinyprof_agent.board_session import BoardSession
 from tinyprof_agent.boards import BoardConfig, suite_name_of
 from tinyprof_agent.conditions import readings
-from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver
+from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver, PausableDriver
 from tinyprof_agent.job_queue import JobQueue, QueuedJob
-from tinyprof_agent.processor import turn
+from tinyprof_agent.processor import let_others, turn
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
@@ -45,6 +45,8 @@ class BoardWorker:
         self._config, self._suites, self._around = config, suites, around
         self._driver = driver
         self._measuring_lock = measuring_lock
+        if isinstance(driver, PausableDriver):
+            driver.let_others = lambda: let_others(measuring_lock)
         self._session = BoardSession(
             config.name,
             driver,

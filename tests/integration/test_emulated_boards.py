@@ -1,4 +1,4 @@
-"""Every target that can be built and emulated here, from end to end: agent, link, real firmware, result, golden gate."""
+"""Every target that can be built and emulated here: agent, link, real firmware, result, golden gate."""
 
 import json
 import os

@@ -168,3 +168,11 @@ class LoopDriver(Protocol):
 
     def known_loop(self, instructions: int) -> LoopCheck:
         """Lets the board execute a loop of about so many instructions. Raises BoardError."""
+
+
+@runtime_checkable
+class PausableDriver(Protocol):
+    """A driver that can let others have the processor in the middle of a call, as an emulator's can."""
+
+    let_others: Callable[[], None]
+    """Called about once a second in a long call, while the board stands still; returns when it may go on."""

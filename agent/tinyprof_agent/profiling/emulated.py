@@ -34,6 +34,7 @@ REPETITIONS: Final = 2
 MAX_DISAGREEMENT: Final = 0.0001
 SLOW_CPI: Final = 2.0
 """Cycles an instruction of the slow end of the estimate: small cores take 1.2 to 1.9 in integer code with loads."""
+NO_LOOP: Final = "the known loop was not executed"
 NO_CLOCK: Final = "its emulator keeps no time: what is known is the output and the sizes"
 
 
@@ -64,7 +65,7 @@ def loop_report(loop: LoopCheck | None, emulation: Emulation, tick_hz: int) -> C
     if emulation.counts == "nothing":
         return ClockReport("unchecked", tick_hz=tick_hz, why=NO_CLOCK)
     if loop is None:
-        return ClockReport("failed", tick_hz=tick_hz, why="the known loop was not executed")
+        return ClockReport("unchecked", tick_hz=tick_hz, why=NO_LOOP)
     read = loop.board_ns * emulation.counts_hz / 1e9
     error = read / loop.instructions - 1 if loop.instructions else math.inf
     span_s = loop.board_ns / 1e9
@@ -89,6 +90,8 @@ def judge_emulated(evidence: Evidence, counts: Sequence[Counted]) -> tuple[Verdi
     """The verdict of a run on an emulated board: valid or invalid, for there is no spread that could be unstable."""
     reasons = broken(evidence)
     if not evidence.faults:
+        if evidence.clock.why == NO_LOOP:
+            reasons.append(f"clock: {NO_LOOP}")
         if 0 < evidence.repetitions < REPETITIONS:
             reasons.append(f"{evidence.repetitions} repetition: it takes {REPETITIONS} to see that the counts agree")
         why = disagreement(counts)

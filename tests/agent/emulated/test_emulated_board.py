@@ -201,3 +201,19 @@ def test_an_agent_that_is_killed_leaves_no_emulator_behind(make_emulated, tmp_pa
     agent.kill()
     agent.communicate()
     assert wait_for(lambda: gone(pid))
+
+
+def test_in_a_long_call_it_lets_others_work_and_its_time_limit_does_not_count_that(make_emulated) -> None:
+    driver = make_emulated("--slow-s", "0.3")
+    driver.open()
+    stood_still = []
+
+    def others() -> None:
+        stood_still.append(wait_for(lambda: state_of(driver.emulator_pid) == "T"))
+        time.sleep(2)
+
+    driver.let_others = others
+    generation = driver.generate("One day", 8, timeout_s=5, cancelled=NEVER)
+    assert len(generation.tokens) == 8
+    assert len(stood_still) >= 2
+    assert all(stood_still)

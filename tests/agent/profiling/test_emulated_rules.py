@@ -46,7 +46,7 @@ def test_the_loop_must_read_back_within_a_thousandth() -> None:
 
 
 def test_no_loop_a_short_one_and_one_of_nothing_are_failures() -> None:
-    assert loop_report(None, QEMU, 1).check == "failed"
+    assert judge_emulated(replace(GOOD, clock=loop_report(None, QEMU, 1)), SAME)[0] == "invalid"
     assert loop_report(LoopCheck(10, 80), QEMU, 1).check == "failed"
     assert loop_report(LoopCheck(0, 0), QEMU, 1).check == "failed"
     assert loop_report(None, NOTHING, 1).check == "unchecked"
@@ -77,6 +77,11 @@ def test_whatever_is_wrong_makes_it_invalid(evidence: Evidence, counts: list[Cou
     assert verdict == "invalid"
     assert len(reasons) == 1
     assert says in reasons[0]
+
+
+def test_a_run_cut_short_is_not_blamed_for_its_clock_too() -> None:
+    cut = replace(GOOD, repetitions=0, clock=loop_report(None, QEMU, 1), faults=["timeout: it hangs"])
+    assert judge_emulated(cut, []) == ("invalid", ["timeout: it hangs"])
 
 
 @pytest.mark.parametrize("golden", ["match", "tie", "none"])

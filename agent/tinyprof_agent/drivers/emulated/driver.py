@@ -1,7 +1,7 @@
 """The driver of an emulated board: a `probe` board whose line is an emulator of this machine."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,30 @@ from tinyprof_agent.drivers.driver import (
 )
 from tinyprof_agent.drivers.emulated.emulator import CommandFor, Emulator, free_loopback_port, start
 from tinyprof_agent.drivers.emulated.installed import emulator_missing, image_missing, image_of
+from tinyprof_agent.drivers.emulated.model_size import model_bytes
 from tinyprof_agent.drivers.emulated.options import Options
-from tinyprof_agent.drivers.emulated.part_speed import model_bytes, part_speed
 from tinyprof_agent.drivers.probe.board_driver import ProbeDriver
 from tinyprof_agent.drivers.probe.link import Clock
+from tinyprof_agent.serial_port import BytePort, SerialPort
 from tinyprof_platforms.targets import Emulator as EmulatorOf
 from tinyprof_platforms.targets import Target
 
 NS = 10**9
+SLICE_NS = NS
+"""How long an emulator works before it lets others have the processor."""
+
+
+class _TurnTaking:
+    """A port that calls `rest` now and then between two reads."""
+
+    def __init__(self, port: BytePort, rest: Callable[[], None]) -> None:
+        self._port, self._rest = port, rest
+        self.write, self.drain, self.set_lines, self.close = port.write, port.drain, port.set_lines, port.close
+
+    def read(self, timeout_s: float) -> bytes:
+        """As the port's own."""
+        self._rest()
+        return self._port.read(timeout_s)
 
 
 class EmulatedDriver:
@@ -46,6 +62,9 @@ class EmulatedDriver:
         self._target = target
         self._plan = target.file.emulator
         self._clock = clock
+        self.let_others: Callable[[], None] = lambda: None
+        self._resting_ns = 0
+        self._slice_began_ns = 0
         self._emulator: Emulator | None = None
         self._probe: ProbeDriver | None = None
 
@@ -65,7 +84,11 @@ class EmulatedDriver:
             self._command_for(image), self._target.folder, self._options.open_s, free_loopback_port
         )
         self._probe = ProbeDriver(
-            self._name, self._options.probe(emulator.port), self._clock, quiet_ns=int(self._options.stop_s * NS)
+            self._name,
+            self._options.probe(emulator.port),
+            self._working_ns,
+            lambda path, baud: _TurnTaking(SerialPort(path, baud), self._rest),
+            quiet_ns=int(self._options.stop_s * NS),
         )
         self._probe.counters = self.counters
         try:
@@ -119,6 +142,7 @@ class EmulatedDriver:
         if emulator is None or probe is None:
             raise BoardError("gone", f"the emulator of {self._target.name} is not running")
         emulator.resume()
+        self._slice_began_ns = self._clock()
         try:
             yield probe
         except BoardError as why:
@@ -127,6 +151,22 @@ class EmulatedDriver:
         finally:
             with suppress(OSError):
                 emulator.pause()
+
+    def _working_ns(self) -> int:
+        """This machine's clock without the time in which the emulator stood still to let others work."""
+        return self._clock() - self._resting_ns
+
+    def _rest(self) -> None:
+        emulator, began_ns = self._emulator, self._clock()
+        if emulator is None or began_ns - self._slice_began_ns < SLICE_NS:
+            return
+        emulator.pause()
+        try:
+            self.let_others()
+        finally:
+            self._slice_began_ns = self._clock()
+            self._resting_ns += self._slice_began_ns - began_ns
+            emulator.resume()
 
     def _image(self) -> Path:
         if self._options.image is not None:
@@ -150,8 +190,7 @@ class EmulatedDriver:
         emulation = Emulation(
             self._plan.counts,
             counts_hz(self._plan, cpu_hz),
-            part_speed(target.part),
-            model_bytes(build.model_sha256, info.flash_bytes),
+            model_bytes=model_bytes(build.model_sha256, info.flash_bytes),
         )
         build = structs.replace(build, emulated=True, stands_for=target.stands_for)
         return replace(info, build=build, emulation=emulation)

@@ -87,7 +87,7 @@ class Emulator:
         self._signal(signal.SIGCONT)
 
     def why_ended(self) -> BoardError | None:
-        """An error that says how it ended, with the last line that it said; None while it runs."""
+        """An error that says how it ended, with the last line that says why; None while it runs."""
         if not self.has_ended():
             return None
         self._reader.join(END_S)
@@ -113,7 +113,8 @@ class Emulator:
         text = bytes(self._said).decode(errors="replace")
         lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
         lines = [line for line in lines if line]
-        return f": {lines[-1][-MAX_LINE:]}" if lines else ""
+        telling = [line for line in lines if re.search(r"error|cannot|not found|in use", line, re.IGNORECASE)] or lines
+        return f": {telling[-1][-MAX_LINE:]}" if telling else ""
 
 
 def start(command_for: CommandFor, folder: Path, limit_s: float, free_port: Callable[[], int]) -> Emulator:
