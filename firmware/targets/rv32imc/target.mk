@@ -1,6 +1,6 @@
 # RV32IMC under QEMU (virt), which stands for the ESP32-C3.
 CROSS := riscv64-unknown-elf-
-CFLAGS := -march=rv32imc -misa-spec=2.2 -mabi=ilp32 -msmall-data-limit=0 --specs=picolibc.specs -DTP_TICK_64
+CFLAGS := -march=rv32imc -misa-spec=2.2 -mabi=ilp32 -msmall-data-limit=0 --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF -DTP_TICK_64
 STACK_BYTES ?= 8192
 LINKER_SCRIPT := targets/rv32imc/link.ld
 LDFLAGS := -T $(LINKER_SCRIPT) -Lboard -nostartfiles -Wl,--defsym=STACK_BYTES=$(STACK_BYTES)
