@@ -15,6 +15,8 @@ from typing import Literal
 Meaning = Literal["written", "refused", "too_large", "hold"]
 MAX_RETRY_AFTER_S = 300.0
 MAX_REASON = 250
+MAX_BODY = 4096
+"""Characters of an answer that are looked at."""
 
 _PAST_RETENTION = re.compile(r"retention policy", re.IGNORECASE)
 _LOWER_BOUND = re.compile(r"Retention Policy Lower Bound at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
@@ -38,8 +40,8 @@ def meaning_of(answer: HttpAnswer) -> Meaning:
     return "too_large" if answer.status == 413 else "hold"
 
 
-def reason_of(answer: HttpAnswer) -> str:
-    """The server's own words, as one line."""
+def reason_of(answer: HttpAnswer, most: int = MAX_REASON) -> str:
+    """The server's own words, as one line of `most` characters at most."""
     text = answer.body
     try:
         told = json.loads(text)
@@ -47,7 +49,7 @@ def reason_of(answer: HttpAnswer) -> str:
         told = None
     if isinstance(told, dict):
         text = str(told.get("message") or told.get("error") or text)
-    return " ".join(text.split())[:MAX_REASON] or f"HTTP {answer.status} without a word"
+    return " ".join(text.split())[:most] or f"HTTP {answer.status} without a word"
 
 
 def retry_after_s(answer: HttpAnswer, now: dt.datetime) -> float | None:

@@ -25,7 +25,7 @@ MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 _NAME_ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 # A backslash has no escape of its own in a tag: before a comma, or at the end, it would change what follows.
 _TAG_PLAIN = str.maketrans({"\\": "/", "\x7f": " ", **{chr(code): " " for code in range(32)}})
-_STRING_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\"})
+_STRING_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\0": " "})
 _INTS = frozenset(name for name, metric in METRICS.items() if metric.type == "int")
 
 
@@ -42,7 +42,7 @@ def tag_value(text: str) -> str:
 
 
 def string_field(text: str) -> str:
-    """A text as a field's value, with its quotes."""
+    """A text as a field's value, with its quotes. Only a NUL, which not every reader of lines takes, is a space."""
     return f'"{text.translate(_STRING_ESCAPES)}"'
 
 
@@ -126,7 +126,7 @@ def _build_fields(build: Build, suite: str) -> tuple[str, ...]:
 def _result_fields(body: Result, series: KnownSeries) -> list[str]:
     fields = [
         f'verdict="{body.verdict}"', f'golden="{body.golden}"', f'run_id="{body.run_id.hex()}"',
-        f'series="{series.of(body)}"', f"asked={_flag(body.job_id is not None)}",
+        f'series_id="{series.of(body)}"', f"asked={_flag(body.job_id is not None)}",
     ]  # fmt: skip
     fields += _build_fields(body.build, body.suite)
     for name, figure in body.figures.items():
@@ -142,7 +142,7 @@ def _result_fields(body: Result, series: KnownSeries) -> list[str]:
 
 
 def _event_fields(body: Event) -> list[str]:
-    fields = [f"name={string_field(body.name)}", f'level="{body.level}"', f"message={string_field(body.message)}"]
+    fields = [f"event={string_field(body.name)}", f'level="{body.level}"', f"message={string_field(body.message)}"]
     if body.run_id is not None:
         fields.append(f'run_id="{body.run_id.hex()}"')
     if body.job_id is not None:

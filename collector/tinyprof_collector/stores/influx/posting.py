@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tinyprof_collector.stores.influx.answers import (
+    MAX_BODY,
     HttpAnswer,
     is_past_retention,
     meaning_of,
@@ -62,7 +63,7 @@ class Poster:
             elif meaning == "hold":
                 raise self._server.failed(answer)
             elif meaning == "refused" and is_past_retention(reason_of(answer)):
-                self._expire(plan, taken, times_ns, reason_of(answer))
+                self._expire(plan, taken, times_ns, reason_of(answer, MAX_BODY))
             else:
                 if meaning == "too_large":
                     self._max_lines = max(MIN_LINES, min(self._max_lines, len(taken) // 2))

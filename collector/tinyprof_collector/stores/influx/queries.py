@@ -48,8 +48,8 @@ def there(field: str) -> str:
 def history(node: str, board: str, metric: str, since_ns: int, limit: int, series: str | None) -> str:
     """Two statements, newest first: a metric's runs, and its readings between runs."""
     which = f"{of_node(node, board)} AND {there(metric)} AND time >= {since_ns}"
-    runs = which if series is None else f"{which} AND series = {quoted(series)}"
-    columns = f"{metric}, {metric}_low, {metric}_high, verdict, run_id, series"
+    runs = which if series is None else f"{which} AND series_id = {quoted(series)}"
+    columns = f"{metric}, {metric}_low, {metric}_high, verdict, run_id, series_id"
     return (
         f"SELECT {columns} FROM {RESULT} WHERE {runs} ORDER BY time DESC LIMIT {limit}; "  # noqa: S608
         f"SELECT {metric} FROM {SAMPLE} WHERE {which} ORDER BY time DESC LIMIT {limit}"
@@ -58,7 +58,7 @@ def history(node: str, board: str, metric: str, since_ns: int, limit: int, serie
 
 def others(node: str, board: str, metric: str, series: str, since_ns: int) -> str:
     """How many values of a metric are of runs of other series."""
-    which = f"{of_node(node, board)} AND time >= {since_ns} AND series <> {quoted(series)}"
+    which = f"{of_node(node, board)} AND time >= {since_ns} AND series_id <> {quoted(series)}"
     return f"SELECT COUNT({metric}) FROM {RESULT} WHERE {which}"  # noqa: S608
 
 
@@ -66,8 +66,8 @@ def newest_series(node: str, board: str) -> str:
     """Two statements: the series of the newest scheduled run, and of the newest run."""
     which = of_node(node, board)
     return (
-        f"SELECT series FROM {RESULT} WHERE {which} AND asked = false ORDER BY time DESC LIMIT 1; "  # noqa: S608
-        f"SELECT series FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT 1"
+        f"SELECT series_id FROM {RESULT} WHERE {which} AND asked = false ORDER BY time DESC LIMIT 1; "  # noqa: S608
+        f"SELECT series_id FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT 1"
     )
 
 
@@ -75,13 +75,13 @@ def newest_records(node: str, board: str, limit: int, series: str | None = None,
     """The newest whole records of a board."""
     which = of_node(node, board)
     if series is not None:
-        which += f" AND series = {quoted(series)}"
+        which += f" AND series_id = {quoted(series)}"
     return f"SELECT record FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
 
 
 def newest_runs(node: str, board: str, series: str, limit: int) -> str:
     """The newest runs of a series, small."""
-    which = f"{of_node(node, board)} AND series = {quoted(series)}"
+    which = f"{of_node(node, board)} AND series_id = {quoted(series)}"
     return f"SELECT verdict, decode_tps FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
 
 

@@ -136,10 +136,10 @@ def _series_of(scheduled: list[Rows], newest: list[Rows]) -> tuple[str, int | No
     """The series that stands for a board, and the time of its newest scheduled run."""
     for rows in scheduled:
         for row in rows.dicts():
-            return str(row["series"]), int(row["time"])
+            return str(row["series_id"]), int(row["time"])
     for rows in newest:
         for row in rows.dicts():
-            return str(row["series"]), None
+            return str(row["series_id"]), None
     return "", None
 
 
@@ -147,7 +147,7 @@ def _point(row: dict[str, Any], metric: str) -> Point:
     run_id = row.get("run_id") or ""
     return Point(
         int(row["time"]), float(row[metric]), row.get(f"{metric}_low"), row.get(f"{metric}_high"),
-        row.get("verdict") or "", bytes.fromhex(run_id), row.get("series") or "",
+        row.get("verdict") or "", bytes.fromhex(run_id), row.get("series_id") or "",
     )  # fmt: skip
 
 

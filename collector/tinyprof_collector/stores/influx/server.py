@@ -16,10 +16,9 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from tinyprof_collector.config import InfluxConfig
-from tinyprof_collector.stores.influx.answers import HttpAnswer, hold_line, retry_after_s
+from tinyprof_collector.stores.influx.answers import MAX_BODY, HttpAnswer, hold_line, retry_after_s
 from tinyprof_collector.stores.store import StoreFailed
 
-MAX_BODY = 4096
 GZIP_FROM_BYTES = 512
 
 
@@ -72,9 +71,9 @@ class InfluxServer:
         query = {"org": self.config.org, "bucket": self.config.bucket, "precision": "ns"}
         return self.request("POST", "/api/v2/write", query, headers, body)
 
-    def query(self, influxql: str, *, parse_times: str = "ns") -> list[list[Rows]]:
+    def query(self, influxql: str) -> list[list[Rows]]:
         """The answers to InfluxQL statements, one list of series each. Raises StoreFailed."""
-        query = {"db": self.database, "epoch": parse_times, "q": influxql}
+        query = {"db": self.database, "epoch": "ns", "q": influxql}
         answer = self.request("POST", "/query", query, {"Accept": "application/json"}, b"", keep_body=True)
         if answer.status != 200:
             raise self.failed(answer)
@@ -114,7 +113,10 @@ class InfluxServer:
 
     def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
         if "error" in result:
-            raise StoreFailed(f"store influxdb {self.config.url}: {' '.join(str(result['error']).split())}"[:300])
+            said = " ".join(str(result["error"]).split())
+            if said.startswith("database not found"):
+                raise self.failed(HttpAnswer(404, said))
+            raise StoreFailed(f"store influxdb {self.config.url}: {said}"[:300])
         return result
 
 

@@ -1,0 +1,112 @@
+"""A real InfluxDB 2.7 server for tests, on a free port that it keeps over a kill and a restart."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyprof.embedded_broker import free_port
+from tinyprof_collector.config import InfluxConfig
+
+READY_TIMEOUT_S = 60.0
+ORG, BUCKET, TOKEN = "lab", "tinyprof", "not-a-secret-of-anyone-0123456789"
+BUILT = Path(__file__).parents[1] / "servers" / "influxd" / "build" / "influxd"
+
+
+class Influxd:
+    """The server; `start` also sets it up the first time."""
+
+    def __init__(self, folder: Path, retention_s: int = 0) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._retention_s = retention_s
+        self._log = folder / "influxd.log"
+        self._is_set_up = False
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def config(self, **changed: Any) -> InfluxConfig:
+        given = {"url": self.url, "org": ORG, "bucket": BUCKET, "token": TOKEN, **changed}
+        return InfluxConfig(**given)
+
+    def start(self) -> "Influxd":
+        files = {"--bolt-path": "i.bolt", "--sqlite-path": "i.sqlite", "--engine-path": "engine"}
+        paths = [word for option, name in files.items() for word in (option, str(self._folder / name))]
+        listen = ["--http-bind-address", f"127.0.0.1:{self.port}", "--reporting-disabled", "--log-level", "error"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [influxd_program(), "run", *paths, *listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"influxd is not ready: {self._log.read_text(errors='replace')[-500:]}")
+            time.sleep(0.05)
+        if not self._is_set_up:
+            self._is_set_up = True
+            self.request(
+                "POST", "/api/v2/setup",
+                {"username": "admin", "password": "not-a-secret", "org": ORG, "bucket": BUCKET, "token": TOKEN,
+                 "retentionPeriodSeconds": self._retention_s},
+            )  # fmt: skip
+        return self
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
+        """A request of the test's own, with the operator's token; what JSON it answers."""
+        data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        headers = {"Authorization": f"Token {TOKEN}", "Content-Type": content_type, "Accept": "application/json"}
+        asked = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        with urllib.request.urlopen(asked, timeout=30) as reply:
+            text = reply.read()
+        return json.loads(text) if text else None
+
+    def flux(self, script: str) -> str:
+        """The answer to a Flux script, as CSV."""
+        asked = urllib.request.Request(
+            f"{self.url}/api/v2/query?org={ORG}", script.encode(),
+            {"Authorization": f"Token {TOKEN}", "Content-Type": "application/vnd.flux", "Accept": "application/csv"},
+        )  # fmt: skip
+        with urllib.request.urlopen(asked, timeout=60) as reply:
+            return str(reply.read().decode())
+
+    def bucket(self) -> dict[str, Any]:
+        """The bucket as the server describes it."""
+        found: dict[str, Any] = self.request("GET", f"/api/v2/buckets?org={ORG}&name={BUCKET}")["buckets"][0]
+        return found
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as reply:
+                return bool(json.loads(reply.read())["status"] == "pass")
+        except OSError:
+            return False
+
+
+def influxd_program() -> str:
+    """Where influxd is; without it the test is left out, or fails if TINYPROF_TEST_EVERYTHING is set."""
+    named = os.environ.get("TINYPROF_INFLUXD")
+    found = named or shutil.which("influxd") or (str(BUILT) if BUILT.exists() else None)
+    if found is None:
+        if os.environ.get("TINYPROF_TEST_EVERYTHING"):
+            pytest.fail("there is no influxd: make influxd")
+        pytest.skip("there is no influxd: 'make influxd' (Go, Rust) or TINYPROF_INFLUXD adds the tests against it")
+    return found
