@@ -5,6 +5,7 @@
  *   generate N HEX        prompt tokens, then each token's id, then `eos` or `end`; `too_long` with its line
  *   logits ID POSITION    the logits of one forward pass, as the bits of floats
  *   time N HEX            nanoseconds to the first token and from it to the last, then their ids
+ *   read BYTES ROUNDS     nanoseconds that reading so many bytes takes, at the quickest: the bound that memory sets
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,25 @@ static void logits(char *rest) {
     printf("\n");
 }
 
+static void read_memory(char *rest) {
+    size_t words = strtoul(rest, &rest, 10) / sizeof(uint64_t);
+    unsigned long rounds = strtoul(rest, NULL, 10);
+    uint64_t *memory = malloc(words * sizeof *memory), quickest = UINT64_MAX;
+    static volatile uint64_t sink;
+    if (memory == NULL) rounds = 0;
+    else memset(memory, 1, words * sizeof *memory);
+    while (rounds--) {
+        uint64_t sums[16] = {0}, begin = now_ns(), taken;
+        for (size_t i = 0; i + 16 <= words; i += 16)
+            for (int lane = 0; lane < 16; lane++) sums[lane] += memory[i + (size_t)lane];
+        taken = now_ns() - begin;
+        for (int lane = 0; lane < 16; lane++) sink += sums[lane];
+        if (taken < quickest) quickest = taken;
+    }
+    printf("%llu\n", (unsigned long long)quickest);
+    free(memory);
+}
+
 static uint8_t *read_file(const char *path, size_t *count) {
     FILE *file = fopen(path, "rb");
     if (file == NULL || fseek(file, 0, SEEK_END) != 0) return NULL;
@@ -113,6 +133,7 @@ int main(int count, char **arguments) {
         else if (strncmp(line, "generate ", 9) == 0) generate(line + 9, 0);
         else if (strncmp(line, "time ", 5) == 0) generate(line + 5, 1);
         else if (strncmp(line, "logits ", 7) == 0) logits(line + 7);
+        else if (strncmp(line, "read ", 5) == 0) read_memory(line + 5);
         else printf("unknown\n");
         fflush(stdout);
     }
