@@ -1,10 +1,10 @@
 #include "tp_internal.h"
 
 /* The eight steps of the polynomial 0x1021 for a whole byte at once, without a table. */
-uint16_t tp_crc16(uint16_t crc, uint8_t byte) {
-    uint32_t mixed = (uint32_t)(crc >> 8) ^ byte;
+uint16_t tp_crc16(uint32_t crc, uint32_t byte) {
+    uint32_t mixed = (crc >> 8) ^ byte;
     mixed ^= mixed >> 4;
-    return (uint16_t)(((uint32_t)crc << 8) ^ (mixed << 12) ^ (mixed << 5) ^ mixed);
+    return (uint16_t)((crc << 8) ^ (mixed << 12) ^ (mixed << 5) ^ mixed);
 }
 
 uint32_t tp_crc32(uint32_t crc, uint32_t word) {

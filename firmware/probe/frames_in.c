@@ -2,6 +2,7 @@
 #include "tp_internal.h"
 
 enum { NOTHING, ONE_BYTE, IN_FRAME, NO_FRAME };
+enum { CRC_BYTES = 2 };
 
 void tp_frame_forget(tp_probe *probe) {
     probe->frame_state = NOTHING;
@@ -11,13 +12,14 @@ void tp_frame_forget(tp_probe *probe) {
 }
 
 /* A byte of body or CRC. The CRC is not told from the body until the end, where all of it must come to 0. */
-static void take_decoded(tp_probe *probe, uint8_t byte) {
-    if (probe->received < probe->config->body_bytes) probe->config->body[probe->received] = byte;
-    if (probe->received < probe->config->body_bytes + 3) probe->received++;
+static void take_decoded(tp_probe *probe, uint32_t byte) {
+    uint32_t received = probe->received, room = (uint32_t)probe->config->body_bytes;
+    if (received < room) probe->config->body[received] = (uint8_t)byte;
+    if (received <= room + CRC_BYTES) probe->received = received + 1;
     probe->crc = tp_crc16(probe->crc, byte);
 }
 
-static void take_encoded(tp_probe *probe, uint8_t byte) {
+static void take_encoded(tp_probe *probe, uint32_t byte) {
     if (probe->cobs_left > 0) {
         probe->cobs_left--;
         take_decoded(probe, byte);
@@ -28,25 +30,24 @@ static void take_encoded(tp_probe *probe, uint8_t byte) {
     probe->cobs_zero = byte != 0xFF;
 }
 
-static int is_array(uint8_t byte) { return byte >= 0x91 && byte <= 0x9F; }
+static int is_array(uint32_t byte) { return byte - 0x91 <= 0x9F - 0x91; }
 
 /* A zero byte has come: the length of the body that is now there, or 0. */
-static size_t finish(tp_probe *probe) {
-    size_t length = 0;
+static uint32_t finish(tp_probe *probe) {
+    uint32_t length = 0;
     if (probe->frame_state == IN_FRAME) {
-        size_t received = probe->received;
-        int is_whole = probe->cobs_left == 0 && probe->crc == 0 && received >= 3 &&
-                       received <= probe->config->body_bytes + 2 && is_array(probe->config->body[0]);
-        if (is_whole)
-            length = received - 2;
-        else
+        length = probe->received - CRC_BYTES;
+        if (probe->cobs_left > 0 || probe->crc != 0 || length - 1 >= probe->config->body_bytes ||
+            !is_array(probe->config->body[0])) {
+            length = 0;
             probe->dropped++;
+        }
     }
     tp_frame_forget(probe);
     return length;
 }
 
-size_t tp_frame_take(tp_probe *probe, uint8_t byte) {
+uint32_t tp_frame_take(tp_probe *probe, uint32_t byte) {
     if (byte == 0) return finish(probe);
     if (probe->frame_state == NOTHING)
         probe->frame_state = ONE_BYTE;

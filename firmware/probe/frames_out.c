@@ -1,31 +1,25 @@
 /* From bodies to the line: CRC and COBS done on the way, in a buffer of little more than one part of COBS. */
 #include "tp_internal.h"
 
-enum { FULL = 255 };
+enum { FULL = 255, CROWDED = TP_TX_BYTES - FULL - 1 };
 
-/* Closes the part that has been gathered, and writes what is closed when another part might not fit behind it. */
-static void close_part(tp_probe *probe) {
-    uint32_t length = (uint32_t)(probe->tx_fill - probe->tx_part);
-    probe->tx[probe->tx_part] = (uint8_t)length;
-    if (probe->tx_fill > TP_TX_BYTES - FULL - 1) {
-        probe->config->write(probe->config->user, probe->tx, probe->tx_fill);
-        probe->tx_fill = 0;
-    }
-    probe->tx_part = probe->tx_fill;
-    probe->tx_fill++;
+static void write_out(tp_probe *probe, uint32_t count) {
+    probe->config->write(probe->config->user, probe->tx, count);
+    probe->tx_fill = 0;
 }
 
-static void put_encoded(tp_probe *probe, uint8_t byte) {
+/* Takes an encoded byte. A zero, and a part that is full, end the part; what has been ended is written when another
+ * part might not fit behind it. */
+static void put_encoded(tp_probe *probe, uint32_t byte) {
+    uint32_t length;
+    if (byte != 0) probe->tx[probe->tx_fill++] = (uint8_t)byte;
+    length = (uint32_t)(probe->tx_fill - probe->tx_part);
     probe->tx_after_full = 0;
-    if (byte == 0) {
-        close_part(probe);
-        return;
-    }
-    probe->tx[probe->tx_fill++] = byte;
-    if (probe->tx_fill - probe->tx_part == FULL) {
-        close_part(probe);
-        probe->tx_after_full = 1;
-    }
+    if (byte != 0 && length < FULL) return;
+    probe->tx_after_full = byte != 0;
+    probe->tx[probe->tx_part] = (uint8_t)length;
+    if (probe->tx_fill > CROWDED) write_out(probe, probe->tx_fill);
+    probe->tx_part = probe->tx_fill++;
 }
 
 void tp_frame_begin(tp_probe *probe) {
@@ -33,23 +27,23 @@ void tp_frame_begin(tp_probe *probe) {
     probe->tx_part = 1;
     probe->tx_fill = 2;
     probe->tx_crc = 0xFFFF;
-    probe->tx_after_full = 0;
 }
 
-void tp_put(tp_probe *probe, uint8_t byte) {
+void tp_put(tp_probe *probe, uint32_t byte) {
+    byte &= 0xFF;
     probe->tx_crc = tp_crc16(probe->tx_crc, byte);
     put_encoded(probe, byte);
 }
 
 void tp_frame_end(tp_probe *probe) {
-    uint16_t crc = probe->tx_crc;
-    put_encoded(probe, (uint8_t)(crc >> 8));
-    put_encoded(probe, (uint8_t)crc);
+    uint32_t crc = probe->tx_crc;
+    put_encoded(probe, crc >> 8);
+    put_encoded(probe, crc & 0xFF);
     /* A full part at the very end stands for no zero: the empty part that was opened behind it is left out. */
     if (probe->tx_after_full)
         probe->tx_fill = probe->tx_part;
     else
         probe->tx[probe->tx_part] = (uint8_t)(probe->tx_fill - probe->tx_part);
-    probe->tx[probe->tx_fill++] = 0;
-    probe->config->write(probe->config->user, probe->tx, probe->tx_fill);
+    probe->tx[probe->tx_fill] = 0;
+    write_out(probe, probe->tx_fill + 1U);
 }

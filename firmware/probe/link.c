@@ -4,207 +4,188 @@
 #include "tp_internal.h"
 
 static void forget_run(tp_probe *probe) {
-    probe->run = probe->made = 0;
+    probe->end[TP_RUN_ID] = probe->end[TP_MADE] = 0;
     probe->state = TP_IDLE;
-    probe->has_end = probe->resend_waits = 0;
+    probe->has_end = 0;
 }
 
-static void refuse(tp_probe *probe, uint32_t run, const char *code, const char *text) {
+/* A fault whose code and text are one behind the other, each ended by a zero. */
+static void complain(tp_probe *probe, uint32_t run, const char *code_and_text) {
+    tp_say_fault(probe, run, code_and_text, code_and_text + strlen(code_and_text) + 1);
+}
+
+static void refuse(tp_probe *probe, uint32_t run, const char *code_and_text) {
     forget_run(probe);
-    tp_say_fault(probe, run, code, text);
+    complain(probe, run, code_and_text);
 }
 
-static void say_no_run(tp_probe *probe, uint32_t run) { tp_say_fault(probe, run, "no_run", "there is no such run here"); }
+static const char no_run[] = "no_run\0no such run";
+static const char busy[] = "busy\0a run goes on";
 
 /* The run */
 
-static void resend(tp_probe *probe, uint32_t run, uint32_t first, uint32_t count) {
-    if (run != probe->run || !probe->has_end) {
-        say_no_run(probe, run);
+/* `said`: what Resend says. */
+static void resend(tp_probe *probe, const uint32_t *said) {
+    uint32_t first = said[2], count = said[3], made = (uint32_t)probe->end[TP_MADE];
+    if (said[1] != probe->end[TP_RUN_ID] || !probe->has_end) {
+        complain(probe, said[1], no_run);
         return;
     }
-    if (first < probe->made)
-        tp_say_tokens(probe, first, count < probe->made - first ? first + count : probe->made);
+    if (first > made) first = made;
+    if (count > made - first) count = made - first;
+    tp_say_tokens(probe, first, first + count);
     tp_say_end(probe);
 }
 
 static void finish_run(tp_probe *probe) {
     const tp_outcome *outcome = &probe->outcome;
     if (outcome->fault_code != NULL) {
-        refuse(probe, probe->run, outcome->fault_code, outcome->fault_text);
+        uint32_t run = (uint32_t)probe->end[TP_RUN_ID];
+        forget_run(probe);
+        tp_say_fault(probe, run, outcome->fault_code, outcome->fault_text);
         return;
     }
-    probe->end_reason = outcome->ended_eos && probe->made > 0 ? TP_ENDED_EOS
-                        : probe->stopped                      ? TP_ENDED_ABORTED
-                                                              : TP_ENDED_LIMIT;
+    probe->end[TP_REASON] = probe->stopped ? TP_ENDED_ABORTED : TP_ENDED_LIMIT;
+    if (outcome->ended_eos && probe->end[TP_MADE] > 0) probe->end[TP_REASON] = TP_ENDED_EOS;
+    probe->end[TP_PROMPT_TOKENS] = outcome->prompt_tokens;
     probe->has_end = 1;
     probe->state = TP_SENDING;
-    if (!probe->streamed && !probe->stopped) tp_say_tokens(probe, 0, probe->made);
+    if (!probe->streamed && !probe->stopped) tp_say_tokens(probe, 0, (uint32_t)probe->end[TP_MADE]);
     tp_say_end(probe);
     probe->state = TP_IDLE;
 }
 
 static void carry_out_run(tp_probe *probe) {
     const tp_config *config = probe->config;
+    tp_outcome *outcome = &probe->outcome;
     tp_run run;
     run.prompt = config->prompt;
     run.prompt_bytes = probe->prompt_got;
     run.max_tokens = probe->max_tokens;
-    memset(&probe->outcome, 0, sizeof probe->outcome);
-    probe->outcome.ram_peak = probe->outcome.heap_peak = probe->outcome.stack_peak = TP_UNKNOWN;
+    memset(outcome, 0xFF, sizeof *outcome); /* every mark is TP_UNKNOWN */
+    outcome->prompt_tokens = 0;
+    outcome->ended_eos = 0;
+    outcome->fault_code = outcome->fault_text = NULL;
     probe->state = TP_RUNNING;
     probe->stopped = 0;
     probe->generating = 1;
-    probe->t0 = probe->stamped = tp_now(probe);
-    config->generate(config->user, probe, &run, &probe->outcome);
-    probe->t_end = tp_now(probe);
+    probe->end[TP_T0] = probe->stamped = tp_now(probe);
+    config->generate(config->user, probe, &run, outcome);
+    probe->end[TP_T_END] = tp_now(probe);
     probe->generating = 0;
     /* Whoever asked who we are in the middle of it wants to hear no more of this run. */
     if (probe->state == TP_RUNNING) finish_run(probe);
-    if (probe->resend_waits) {
-        probe->resend_waits = 0;
-        resend(probe, probe->resend_run, probe->resend_first, probe->resend_count);
-    }
+    if (probe->waiting[0]) resend(probe, probe->waiting);
+    probe->waiting[0] = 0;
 }
 
 /* Messages */
 
-static int begin_prompt(tp_probe *probe, uint32_t run, uint32_t pieces, uint32_t max_tokens, uint32_t streamed) {
-    if (max_tokens > probe->config->token_count) {
-        refuse(probe, run, "bad_request", "more tokens than this board keeps");
-        return 0;
-    }
+static void begin_prompt(tp_probe *probe, const uint32_t *said) {
     forget_run(probe);
-    probe->run = run;
-    probe->pieces = (uint16_t)pieces;
+    probe->end[TP_RUN_ID] = said[1];
+    probe->pieces = (uint16_t)said[3];
     probe->pieces_got = 0;
-    probe->max_tokens = max_tokens;
-    probe->streamed = (uint8_t)streamed;
+    probe->max_tokens = said[4];
+    probe->streamed = (uint8_t)said[5];
     probe->prompt_got = 0;
     probe->state = TP_RECEIVING;
-    return 1;
 }
 
-static void on_piece(tp_probe *probe, tp_reader *reader) {
+/* Each of these returns 0 where the message is to be dropped. `said` are its values, its number first. */
+static int on_piece(tp_probe *probe, const tp_asked *asked) {
     const tp_config *config = probe->config;
-    size_t count;
-    uint32_t run = tp_read_uint(reader, 1, UINT32_MAX);
-    uint32_t piece = tp_read_uint(reader, 0, 0xFFFF);
-    uint32_t pieces = tp_read_uint(reader, 1, 0xFFFF);
-    uint32_t max_tokens = tp_read_uint(reader, 1, 0xFFFF);
-    uint32_t streamed = tp_read_uint(reader, 0, 1);
-    const uint8_t *prompt = tp_read_bin(reader, &count);
-    if (reader->bad) return;
-    if (probe->run != run) {
-        if (probe->state == TP_RUNNING) {
-            tp_say_fault(probe, run, "busy", "a run is under way");
-            return;
+    const uint32_t *said = asked->values;
+    uint32_t run = said[1], piece = said[2];
+    if (probe->end[TP_RUN_ID] != run) {
+        if (probe->generating) {
+            complain(probe, run, busy);
+            return 1;
         }
-        if (piece != 0) {
-            reader->bad = 1;
-            return;
+        if (piece != 0) return 0;
+        if (said[4] > config->token_count) {
+            refuse(probe, run, "bad_request\0too many tokens");
+            return 1;
         }
-        if (!begin_prompt(probe, run, pieces, max_tokens, streamed)) return;
+        begin_prompt(probe, said);
     }
-    if (piece > probe->pieces_got || piece >= probe->pieces) {
-        reader->bad = 1;
-        return;
-    }
+    if (piece > probe->pieces_got || piece >= probe->pieces) return 0;
     if (piece == probe->pieces_got) {
-        if (count > config->prompt_bytes - probe->prompt_got) {
-            refuse(probe, run, "too_long", "the prompt is longer than this board's memory for it");
-            return;
+        if (asked->count > config->prompt_bytes - probe->prompt_got) {
+            refuse(probe, run, "too_long\0no memory for it");
+            return 1;
         }
-        memcpy(config->prompt + probe->prompt_got, prompt, count);
-        probe->prompt_got += (uint32_t)count;
+        memcpy(config->prompt + probe->prompt_got, asked->bytes, asked->count);
+        probe->prompt_got += asked->count;
         probe->pieces_got++;
     }
     /* A piece that came before is acknowledged again: the first word of that was lost. */
     tp_say_start(probe);
     if (probe->state == TP_RECEIVING && probe->pieces_got == probe->pieces) carry_out_run(probe);
+    return 1;
 }
 
-static void on_hello(tp_probe *probe, tp_reader *reader) {
-    uint32_t nonce = tp_read_uint(reader, 1, UINT32_MAX);
-    uint32_t low = tp_read_uint(reader, 0, 0xFF);
-    uint32_t high = tp_read_uint(reader, 0, 0xFF);
-    if (reader->bad) return;
+static void on_hello(tp_probe *probe, const uint32_t *said) {
     forget_run(probe);
+    probe->waiting[0] = 0;
     probe->stopped = 1;
-    if (low > TP_PROTOCOL || high < TP_PROTOCOL)
-        tp_say_fault(probe, 0, "version", "this board speaks version 1 of the link");
+    if (said[2] > TP_PROTOCOL || said[3] < TP_PROTOCOL)
+        complain(probe, 0, "version\0this board speaks 1");
     else
-        tp_say_hello(probe, nonce);
+        tp_say_hello(probe, said[1]);
 }
 
-static void on_abort(tp_probe *probe, tp_reader *reader) {
-    uint32_t run = tp_read_uint(reader, 1, UINT32_MAX);
-    if (reader->bad) return;
-    if (run != probe->run)
-        say_no_run(probe, run);
+static void on_abort(tp_probe *probe, uint32_t run) {
+    if (run != probe->end[TP_RUN_ID])
+        complain(probe, run, no_run);
     else if (probe->state == TP_RUNNING)
         probe->stopped = 1;
     else if (probe->has_end)
         tp_say_end(probe);
     else
-        refuse(probe, run, "no_run", "the run had not started");
+        refuse(probe, run, no_run);
 }
 
-static void on_stats(tp_probe *probe, tp_reader *reader) {
-    uint32_t nonce = tp_read_uint(reader, 1, UINT32_MAX);
-    if (!reader->bad) tp_say_stats(probe, nonce);
-}
-
-static void on_resend(tp_probe *probe, tp_reader *reader) {
-    uint32_t run = tp_read_uint(reader, 1, UINT32_MAX);
-    uint32_t first = tp_read_uint(reader, 0, 0xFFFF);
-    uint32_t count = tp_read_uint(reader, 0, 0xFFFF);
-    if (reader->bad) return;
-    if (probe->state != TP_RUNNING) {
-        resend(probe, run, first, count);
+static void on_resend(tp_probe *probe, const uint32_t *said) {
+    if (!probe->generating) {
+        resend(probe, said);
         return;
     }
-    if (probe->resend_waits) probe->dropped++;
-    probe->resend_waits = 1;
-    probe->resend_run = run;
-    probe->resend_first = (uint16_t)first;
-    probe->resend_count = (uint16_t)count;
+    if (probe->waiting[0]) probe->dropped++;
+    memcpy(probe->waiting, said, sizeof probe->waiting);
 }
 
-static void on_loop(tp_probe *probe, tp_reader *reader) {
+static void on_loop(tp_probe *probe, const uint32_t *said) {
     const tp_config *config = probe->config;
-    uint32_t nonce = tp_read_uint(reader, 1, UINT32_MAX);
-    uint32_t asked = tp_read_uint(reader, 1, UINT32_MAX), made = 0;
-    tp_tick before;
-    if (reader->bad) return;
+    tp_tick values[4];
     if (probe->state != TP_IDLE) {
-        tp_say_fault(probe, 0, "busy", "a run is under way");
+        complain(probe, 0, busy);
         return;
     }
-    before = tp_now(probe);
-    if (config->loop != NULL) made = config->loop(config->user, asked);
-    if (made == 0)
-        tp_say_fault(probe, 0, "bad_request", "this board has no loop of known instructions");
+    values[0] = said[1];
+    values[1] = 0;
+    values[2] = tp_now(probe);
+    if (config->loop != NULL) values[1] = config->loop(config->user, said[2]);
+    values[3] = tp_now(probe);
+    if (values[1] == 0)
+        complain(probe, 0, "bad_request\0no such loop");
     else
-        tp_say_loop(probe, nonce, made, before, tp_now(probe));
+        tp_say(probe, TP_SHAPE(5, TP_LOOP), values, 4);
 }
 
-static void on_body(tp_probe *probe, size_t count) {
-    tp_reader reader;
-    if (!tp_read_body(&reader, probe->config->body, count)) {
-        probe->dropped++;
-        return;
-    }
-    switch (tp_read_uint(&reader, 0, 0xFF)) {
-    case TP_ASK_HELLO: on_hello(probe, &reader); break;
-    case TP_RUN: on_piece(probe, &reader); break;
-    case TP_ABORT: on_abort(probe, &reader); break;
-    case TP_ASK_STATS: on_stats(probe, &reader); break;
-    case TP_RESEND: on_resend(probe, &reader); break;
-    case TP_ASK_LOOP: on_loop(probe, &reader); break;
-    default: reader.bad = 1; break;
-    }
-    if (reader.bad) probe->dropped++;
+static void on_body(tp_probe *probe, uint32_t count) {
+    tp_asked asked;
+    const uint32_t *said = asked.values;
+    int is_ours = tp_read_message(&asked, probe->config->body, count);
+    if (is_ours) switch (said[0]) {
+        case TP_ASK_HELLO: on_hello(probe, said); break;
+        case TP_RUN: is_ours = on_piece(probe, &asked); break;
+        case TP_ABORT: on_abort(probe, said[1]); break;
+        case TP_ASK_STATS: tp_say_stats(probe, said[1]); break;
+        case TP_RESEND: on_resend(probe, said); break;
+        default: on_loop(probe, said); break;
+        }
+    if (!is_ours) probe->dropped++;
 }
 
 /* Bytes */
@@ -231,7 +212,7 @@ static void take_received(tp_probe *probe) {
     size_t left;
     for (left = probe->config->ring_bytes; left > 0; left--) {
         uint32_t out = probe->ring_out;
-        size_t count;
+        uint32_t count;
         uint8_t byte;
         if (out == probe->ring_in || (probe->generating && probe->stopped)) return;
         byte = ((volatile uint8_t *)probe->config->ring)[out];
@@ -245,33 +226,32 @@ void tp_poll(tp_probe *probe) { take_received(probe); }
 
 int tp_token_made(tp_probe *probe, uint32_t id) {
     tp_tick now = tp_now(probe);
-    tp_token *token;
-    if (!probe->generating || probe->stopped || probe->made >= probe->max_tokens) return 1;
-    token = &probe->config->tokens[probe->made++];
+    uint32_t made = (uint32_t)probe->end[TP_MADE];
+    tp_token *token = &probe->config->tokens[made];
+    if (!probe->generating || probe->stopped || made >= probe->max_tokens) return 1;
     token->id = id;
     token->tick = now;
-    if (probe->streamed) tp_say_tokens(probe, probe->made - 1, probe->made);
-    if (((now - probe->stamped) & tp_tick_mask(probe)) >= tp_tick_mask(probe) / 4) {
+    probe->end[TP_MADE] = made + 1;
+    if (probe->streamed) tp_say_tokens(probe, made, made + 1);
+    if (((now - probe->stamped) & probe->tick_mask) >= probe->tick_mask / 4) {
         probe->stamped = now;
         tp_say_stats(probe, 0);
     }
     take_received(probe);
-    return probe->stopped || probe->made >= probe->max_tokens;
+    return probe->stopped || made + 1 >= probe->max_tokens;
 }
 
-static int is_within_bounds(const tp_config *config) {
-    const tp_facts *facts = config->facts;
-    return facts != NULL && config->write != NULL && config->ticks != NULL && config->generate != NULL &&
-           config->ring != NULL && config->ring_bytes >= 128 && config->body != NULL && config->body_bytes >= 64 &&
-           config->body_bytes <= TP_MAX_BODY && config->prompt != NULL && config->tokens != NULL &&
-           config->token_count >= 1 && config->token_count <= 0xFFFF && facts->tick_bits >= 8 &&
-           facts->tick_bits <= 8 * sizeof(tp_tick) && facts->tick_hz >= 1 && facts->tick_hz <= UINT64_C(1000000000000);
-}
+static int is_within(size_t value, size_t least, size_t most) { return value >= least && value <= most; }
 
 int tp_init(tp_probe *probe, const tp_config *config) {
-    if (!is_within_bounds(config)) return -1;
+    const tp_facts *facts = config->facts;
+    if (config->ring_bytes < 128 || !is_within(config->body_bytes, 64, TP_MAX_BODY) ||
+        !is_within(config->token_count, 1, 0xFFFF) || !is_within(facts->tick_bits, 8, 8 * sizeof(tp_tick)) ||
+        facts->tick_hz == 0 || facts->build_id_bytes > 32)
+        return -1;
     memset(probe, 0, sizeof *probe);
     probe->config = config;
+    probe->tick_mask = (tp_tick)~(tp_tick)0 >> (8 * sizeof(tp_tick) - facts->tick_bits);
     tp_frame_forget(probe);
     tp_say_hello(probe, 0);
     return 0;

@@ -1,119 +1,99 @@
 /* MessagePack from a body that anyone may have sent: nothing is read beyond its end, and nothing recurses. */
 #include "tp_internal.h"
 
-/* Reads a number of `count` bytes, the more significant first; only the lower 32 bits are kept, `*high` says of others. */
-static uint32_t take_number(tp_reader *reader, unsigned count, uint32_t *high) {
-    uint32_t value = 0;
-    *high = 0;
-    if ((size_t)(reader->end - reader->at) < count) {
-        reader->bad = 1;
-        return 0;
+/* What the number behind a type is, for types 0xC0 to 0xDF; beside it, of how many bytes it is. */
+enum { VALUE = 0x00, CONTENT = 0x10, EXTENSION = 0x20, ITEMS = 0x30, PAIRS = 0x40, NEVER = 0x50 };
+static const uint8_t long_types[32] = {
+    VALUE,         NEVER,         VALUE,       VALUE,       CONTENT + 1, CONTENT + 2, CONTENT + 4, EXTENSION + 1,
+    EXTENSION + 2, EXTENSION + 4, VALUE + 4,   VALUE + 8,   VALUE + 1,   VALUE + 2,   VALUE + 4,   VALUE + 8,
+    VALUE + 1,     VALUE + 2,     VALUE + 4,   VALUE + 8,   EXTENSION,   EXTENSION,   EXTENSION,   EXTENSION,
+    EXTENSION,     CONTENT + 1,   CONTENT + 2, CONTENT + 4, ITEMS + 2,   ITEMS + 4,   PAIRS + 2,   PAIRS + 4,
+};
+
+/* The values of each message behind its number: how many bits each has, and whether it may be 0. */
+enum { MOST_FIELDS = TP_MOST_VALUES, BITS = 0x3F, NOT_ZERO = 0x40, BYTES = 0x80 };
+enum { ID = 32 | NOT_ZERO, U32 = 32, U8 = 8, U16 = 16, COUNT16 = 16 | NOT_ZERO };
+static const uint8_t messages[][MOST_FIELDS] = {
+    {ID, U8, U8}, {ID, U16, COUNT16, COUNT16, 1, BYTES}, {ID}, {ID}, {ID, U16, U16}, {ID, U32},
+};
+
+typedef struct {
+    const uint8_t *at;
+    uint32_t left;         /* bytes from there on */
+    uint32_t type, number; /* of the value that was read last; its content follows its number */
+    const uint8_t *content;
+} reading;
+
+/* Reads a value, less the values in it, whose number comes back; -1 where it is none or goes beyond the end. */
+static int32_t read_one(reading *from) {
+    uint32_t type, number, what = VALUE;
+    if (from->left == 0) return -1;
+    number = type = *from->at++;
+    from->left--;
+    if (type >= 0xC0 && type < 0xE0) {
+        uint32_t bytes = long_types[type - 0xC0] & 15U;
+        what = long_types[type - 0xC0] & 0xF0U;
+        if (bytes > from->left) return -1;
+        from->left -= bytes;
+        for (number = 0; bytes > 0; bytes--) {
+            if (number >> 24) type = 0xC1; /* more than 32 bits: no field takes that, and no body has such a length */
+            number = number << 8 | *from->at++;
+        }
+        if (type >= 0xD4 && what == EXTENSION) number = 1U << (type - 0xD4);
+    } else if (type >= 0x80 && type < 0xC0) {
+        what = type < 0x90 ? PAIRS : type < 0xA0 ? ITEMS : CONTENT;
+        number &= what == CONTENT ? 31 : 15;
     }
-    while (count-- > 0) {
-        *high |= value >> 24;
-        value = (value << 8) | *reader->at++;
-    }
-    return value;
+    from->type = type;
+    from->number = number;
+    from->content = from->at;
+    if (what == VALUE) return 0;
+    if (number > from->left) return -1;
+    if (what == EXTENSION && number++ == from->left) return -1;
+    if (what == ITEMS) return (int32_t)number;
+    if (what == PAIRS) return (int32_t)(2 * number);
+    from->at += number;
+    from->left -= number;
+    return what == NEVER ? -1 : 0;
 }
 
-/* Goes behind `count` bytes of content. */
-static void skip_bytes(tp_reader *reader, uint32_t count) {
-    if ((size_t)(reader->end - reader->at) < count)
-        reader->bad = 1;
-    else
-        reader->at += count;
-}
-
-/* How many bytes a value of one of the types 0xC4 to 0xDF has for its length, and how its content follows. */
-static uint32_t skip_long(tp_reader *reader, uint8_t type) {
-    static const uint8_t fixed[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17}; /* 0xCA to 0xD8 */
-    uint32_t high, length;
-    if (type >= 0xCA && type <= 0xD8) {
-        skip_bytes(reader, fixed[type - 0xCA]);
-        return 0;
-    }
-    if (type >= 0xDC) {
-        length = take_number(reader, type & 1 ? 4 : 2, &high);
-        return type >= 0xDE ? 2 * (length & 0xFFFFFF) + (length >> 24) : length;
-    }
-    /* bin and ext from 0xC4 and 0xC7, str from 0xD9: lengths of 1, 2 and 4 bytes; an ext has a type besides. */
-    length = take_number(reader, 1U << ((type < 0xC7 ? type - 0xC4 : type < 0xCA ? type - 0xC7 : type - 0xD9)), &high);
-    if (type >= 0xC7 && type < 0xCA) skip_bytes(reader, 1);
-    skip_bytes(reader, length);
-    return 0;
-}
-
-/* Goes behind one value, less what it contains; returns how many values it contains. */
-static uint32_t skip_one(tp_reader *reader) {
-    uint8_t type;
-    if (reader->at == reader->end) {
-        reader->bad = 1;
-        return 0;
-    }
-    type = *reader->at++;
-    if (type < 0x80 || type >= 0xE0) return 0;
-    if (type < 0x90) return 2U * (type & 15U);
-    if (type < 0xA0) return type & 15U;
-    if (type < 0xC0) {
-        skip_bytes(reader, type & 31U);
-        return 0;
-    }
-    if (type >= 0xC4) return skip_long(reader, type);
-    if (type == 0xC1) reader->bad = 1; /* never used */
-    return 0;
-}
-
-int tp_read_body(tp_reader *reader, const uint8_t *body, size_t count) {
-    uint32_t waiting = 1;
-    reader->at = body;
-    reader->end = body + count;
-    reader->bad = 0;
-    while (waiting > 0 && !reader->bad) {
-        uint32_t inside = skip_one(reader);
-        /* Each value that is still to come takes a byte at least. */
-        if (inside > count) reader->bad = 1;
+/* Goes behind one value with all that is in it. What is still to come takes a byte each, which bounds the sum. */
+static int skip_inside(reading *from, int32_t waiting) {
+    while (waiting > 0) {
+        int32_t inside = read_one(from);
+        if (inside < 0) return 0;
         waiting += inside - 1;
     }
-    if (reader->bad || reader->at != reader->end) return 0;
-    reader->at = body + 1;
-    reader->left = body[0] & 15U;
     return 1;
 }
 
-/* Whether there is another element; then it is whole, as the body is. */
-static int next(tp_reader *reader) {
-    if (reader->left == 0) {
-        reader->bad = 1;
-        return 0;
+/* Takes the value that was read last as a message's field; 0 where it is not as it should be. */
+static int take_field(tp_asked *asked, const reading *from, uint32_t index, uint32_t field) {
+    if (field & BYTES) {
+        asked->bytes = from->content;
+        asked->count = from->number;
+        return from->type >= 0xC4 && from->type <= 0xC6;
     }
-    reader->left--;
-    return 1;
+    asked->values[index] = from->number;
+    if (from->type > 0x7F && from->type - 0xCC > 3) return 0;
+    return from->number <= UINT32_MAX >> (32 - (field & BITS)) && (from->number != 0 || !(field & NOT_ZERO));
 }
 
-uint32_t tp_read_uint(tp_reader *reader, uint32_t least, uint32_t most) {
-    uint32_t value, high = 0;
-    if (reader->bad || !next(reader)) return 0;
-    value = *reader->at++;
-    if (value >= 0xCC && value <= 0xCF)
-        value = take_number(reader, 1U << (value - 0xCC), &high);
-    else if (value > 0x7F)
-        reader->bad = 1;
-    if (high != 0 || value < least || value > most) reader->bad = 1;
-    return value;
-}
-
-const uint8_t *tp_read_bin(tp_reader *reader, size_t *count) {
-    const uint8_t *bytes;
-    uint32_t high;
-    *count = 0;
-    if (reader->bad || !next(reader)) return NULL;
-    if (*reader->at < 0xC4 || *reader->at > 0xC6) {
-        reader->bad = 1;
-        return NULL;
+int tp_read_message(tp_asked *asked, const uint8_t *body, uint32_t count) {
+    const uint8_t *fields = messages[0];
+    reading from;
+    uint32_t index, elements = body[0] & 15U, wanted = 1;
+    from.at = body + 1;
+    from.left = count - 1;
+    for (index = 0; index < elements; index++) {
+        int32_t inside = read_one(&from);
+        if (inside < 0) return 0;
+        if (index < wanted && !take_field(asked, &from, index, index == 0 ? U8 : fields[index - 1])) return 0;
+        if (!skip_inside(&from, inside)) return 0;
+        if (index > 0) continue;
+        if (asked->values[0] - 1 >= sizeof messages / sizeof messages[0]) return 0;
+        fields = messages[asked->values[0] - 1];
+        while (wanted <= MOST_FIELDS && fields[wanted - 1] != 0) wanted++;
     }
-    bytes = reader->at++;
-    *count = take_number(reader, 1U << (*bytes - 0xC4), &high);
-    bytes = reader->at;
-    reader->at += *count;
-    return bytes;
+    return elements >= wanted && from.left == 0;
 }

@@ -1,110 +1,129 @@
 /* What the board says: each message of the link as one frame. */
+#include <string.h>
+
 #include "tp_internal.h"
 
-enum { NAME = 64, CODE = 16, SHORT = 200, BUILD_ID = 32 };
+enum { NAME = 64, CODE = 16, SHORT = 200 };
 
 /* A group's body around its tokens at most: two bytes of array and number, 5 run, 3 first, and three headers of 3. */
 enum { AROUND_TOKENS = 2 + 5 + 3 + 3 * 3 };
+/* A token's id and tick take so many bytes at most. */
+enum { NUMBERS = 5 + 1 + sizeof(tp_tick) };
 
-tp_tick tp_tick_mask(const tp_probe *probe) {
-    return (tp_tick)~(tp_tick)0 >> (8 * sizeof(tp_tick) - probe->config->facts->tick_bits);
+tp_tick tp_now(tp_probe *probe) { return probe->config->ticks(probe->config->user) & probe->tick_mask; }
+
+void tp_say(tp_probe *probe, uint32_t shape, const tp_tick *values, uint32_t count) {
+    tp_frame_begin(probe);
+    tp_put(probe, 0x90 | shape >> 8);
+    tp_put(probe, shape);
+    for (uint32_t index = 0; index < count; index++) tp_put_uint(probe, values[index]);
+    if (count + 1 == shape >> 8) tp_frame_end(probe);
 }
 
-tp_tick tp_now(tp_probe *probe) { return probe->config->ticks(probe->config->user) & tp_tick_mask(probe); }
+/* What `Hello` says after its first three fields: what kind each is, and where it stands in tp_facts. */
+enum { TEXT, SHORT_TEXT, TEXT_OR_NIL, NUMBER64, NUMBER32, NUMBER8, SHA256, BUILD, RX_AND_TOKENS, ARRAY };
+#define FACT(kind, field) (kind), (uint8_t)(offsetof(tp_facts, field) / 4)
+static const uint8_t facts_in_hello[] = {
+    ARRAY, 5, FACT(TEXT, firmware_name), FACT(TEXT, firmware_version), FACT(BUILD, build_id), FACT(TEXT, engine),
+    FACT(SHORT_TEXT, engine_build),
+    ARRAY, 7, FACT(TEXT, platform), FACT(TEXT_OR_NIL, identity), FACT(NUMBER64, cpu_hz), FACT(NUMBER64, ram_bytes),
+    FACT(NUMBER64, flash_bytes), FACT(NUMBER64, flash_used_bytes), FACT(NUMBER32, flags),
+    ARRAY, 4, FACT(NUMBER64, tick_hz), FACT(NUMBER8, tick_bits), RX_AND_TOKENS, 0,
+    ARRAY, 6, FACT(TEXT, model_name), FACT(SHA256, model_sha256), FACT(TEXT, quantisation), FACT(TEXT, kv_cache),
+    FACT(NUMBER32, ctx), FACT(TEXT, activations),
+};
 
-void tp_say_hello(tp_probe *probe, uint32_t nonce) {
+static void put_fact(tp_probe *probe, uint32_t kind, uint32_t place) {
     const tp_config *config = probe->config;
     const tp_facts *facts = config->facts;
-    tp_message(probe, 8, TP_HELLO);
-    tp_put_uint(probe, nonce);
-    tp_put_uint(probe, TP_PROTOCOL);
-    tp_put_uint(probe, config->boot);
-    tp_put_array(probe, 5);
-    tp_put_str(probe, facts->firmware_name, NAME);
-    tp_put_str(probe, facts->firmware_version, NAME);
-    tp_put_bin(probe, facts->build_id, facts->build_id_bytes > BUILD_ID ? BUILD_ID : facts->build_id_bytes);
-    tp_put_str(probe, facts->engine, NAME);
-    tp_put_str(probe, facts->engine_build, SHORT);
-    tp_put_array(probe, 7);
-    tp_put_str(probe, facts->platform, NAME);
-    if (facts->identity == NULL)
-        tp_put(probe, 0xC0);
-    else
-        tp_put_str(probe, facts->identity, NAME);
-    tp_put_uint(probe, facts->cpu_hz);
-    tp_put_uint(probe, facts->ram_bytes);
-    tp_put_uint(probe, facts->flash_bytes);
-    tp_put_uint(probe, facts->flash_used_bytes);
-    tp_put_uint(probe, facts->flags);
-    tp_put_array(probe, 4);
-    tp_put_uint(probe, facts->tick_hz);
-    tp_put_uint(probe, facts->tick_bits);
-    tp_put_uint(probe, config->body_bytes);
-    tp_put_uint(probe, config->token_count);
-    tp_put_array(probe, 6);
-    tp_put_str(probe, facts->model_name, NAME);
-    tp_put_bin(probe, facts->model_sha256, sizeof facts->model_sha256);
-    tp_put_str(probe, facts->quantisation, NAME);
-    tp_put_str(probe, facts->kv_cache, NAME);
-    tp_put_uint(probe, facts->ctx);
-    tp_put_str(probe, facts->activations, NAME);
+    const void *field = (const uint8_t *)facts + 4 * place;
+    const char *text = *(const char *const *)field;
+    switch (kind) {
+    case ARRAY: tp_put_array(probe, place); break;
+    case NUMBER64: tp_put_uint(probe, *(const uint64_t *)field); break;
+    case NUMBER32: tp_put_uint(probe, *(const uint32_t *)field); break;
+    case NUMBER8: tp_put_uint(probe, *(const uint8_t *)field); break;
+    case SHA256: tp_put_bin(probe, field, sizeof facts->model_sha256); break;
+    case BUILD: tp_put_bin(probe, facts->build_id, (uint32_t)facts->build_id_bytes); break;
+    case RX_AND_TOKENS:
+        tp_put_uint(probe, config->body_bytes);
+        tp_put_uint(probe, config->token_count);
+        break;
+    default:
+        if (kind == TEXT_OR_NIL && text == NULL)
+            tp_put(probe, TP_NIL);
+        else
+            tp_put_str(probe, text, kind == SHORT_TEXT ? SHORT : NAME);
+    }
+}
+
+void tp_say_hello(tp_probe *probe, uint32_t nonce) {
+    tp_tick values[3];
+    values[0] = nonce;
+    values[1] = TP_PROTOCOL;
+    values[2] = probe->config->boot;
+    tp_say(probe, TP_SHAPE(8, TP_HELLO), values, 3);
+    for (uint32_t at = 0; at < sizeof facts_in_hello; at += 2)
+        put_fact(probe, facts_in_hello[at], facts_in_hello[at + 1]);
     tp_frame_end(probe);
 }
 
 void tp_say_start(tp_probe *probe) {
-    tp_message(probe, 4, TP_START);
-    tp_put_uint(probe, probe->run);
-    tp_put_uint(probe, probe->pieces_got);
-    tp_put_uint(probe, tp_now(probe));
-    tp_frame_end(probe);
+    tp_tick values[3];
+    values[0] = probe->end[TP_RUN_ID];
+    values[1] = probe->pieces_got;
+    values[2] = tp_now(probe);
+    tp_say(probe, TP_SHAPE(4, TP_START), values, 3);
 }
 
-/* A token's text; none where the user gives none. */
-static const uint8_t *text_of(tp_probe *probe, uint32_t index, size_t *count) {
+/* A token's text, no more of it than there is room for; none where the user gives none. */
+static const uint8_t *text_of(tp_probe *probe, uint32_t index, size_t room, size_t *count) {
     const tp_config *config = probe->config;
+    const uint8_t *text = NULL;
     *count = 0;
-    return config->text == NULL ? NULL : config->text(config->user, config->tokens[index].id, count);
+    if (config->text != NULL) text = config->text(config->user, config->tokens[index].id, count);
+    if (*count > room) *count = room;
+    return text;
 }
 
-/* A token's tick as its group says it: the group's first as it is, the others as the difference to the one before. */
-static tp_tick tick_in_group(const tp_probe *probe, uint32_t index, uint32_t first) {
-    const tp_token *token = &probe->config->tokens[index];
-    return index == first ? token->tick : (token->tick - token[-1].tick) & tp_tick_mask(probe);
-}
-
-/* How far a group goes that begins at `first`: to the token before which it would be too long. *text_bytes: its text. */
+/* How far a group goes that begins at `first`: to the token before which it might be too long. *text_bytes: its text.
+ * The text of a group's first token is cut where it alone is longer than any body. */
 static uint32_t end_of_group(tp_probe *probe, uint32_t first, uint32_t stop, size_t *text_bytes) {
     size_t room = TP_MAX_BODY - AROUND_TOKENS, count;
     uint32_t index;
     *text_bytes = 0;
-    for (index = first; index < stop && index - first < TP_MAX_GROUP; index++) {
-        size_t numbers = tp_uint_size(probe->config->tokens[index].id) + tp_uint_size(tick_in_group(probe, index, first));
-        text_of(probe, index, &count);
-        /* One token's text may be longer than any body: then it is cut. */
-        if (index == first && count > room - numbers) count = room - numbers;
-        if (numbers + count > room) break;
-        room -= numbers + count;
-        *text_bytes += count;
+    if (stop - first > TP_MAX_GROUP) stop = first + TP_MAX_GROUP;
+    for (index = first; index < stop; index++) {
+        text_of(probe, index, index == first ? room - NUMBERS : room, &count);
+        count += NUMBERS;
+        if (count > room) break;
+        room -= count;
+        *text_bytes += count - NUMBERS;
     }
     return index;
 }
 
 static void say_group(tp_probe *probe, uint32_t first, uint32_t stop, size_t text_bytes) {
-    size_t count;
+    const tp_token *tokens = probe->config->tokens;
+    tp_tick values[2], before = 0;
     uint32_t index;
-    tp_message(probe, 6, TP_TOKENS);
-    tp_put_uint(probe, probe->run);
-    tp_put_uint(probe, first);
+    values[0] = probe->end[TP_RUN_ID];
+    values[1] = first;
+    tp_say(probe, TP_SHAPE(6, TP_TOKENS), values, 2);
     tp_put_array(probe, stop - first);
-    for (index = first; index < stop; index++) tp_put_uint(probe, probe->config->tokens[index].id);
+    for (index = first; index < stop; index++) tp_put_uint(probe, tokens[index].id);
     tp_put_array(probe, stop - first);
-    for (index = first; index < stop; index++) tp_put_uint(probe, tick_in_group(probe, index, first));
-    tp_put_bin_header(probe, text_bytes);
+    /* The first tick as it is, the others as the difference to the one before. */
     for (index = first; index < stop; index++) {
-        const uint8_t *text = text_of(probe, index, &count);
-        if (count > text_bytes) count = text_bytes;
+        tp_put_uint(probe, (tokens[index].tick - before) & probe->tick_mask);
+        before = tokens[index].tick;
+    }
+    tp_put_bin_header(probe, (uint32_t)text_bytes);
+    for (index = first; index < stop; index++) {
+        size_t count;
+        const uint8_t *text = text_of(probe, index, text_bytes, &count);
         text_bytes -= count;
-        while (count-- > 0) tp_put(probe, *text++);
+        tp_put_content(probe, text, (uint32_t)count);
     }
     tp_frame_end(probe);
 }
@@ -112,63 +131,51 @@ static void say_group(tp_probe *probe, uint32_t first, uint32_t stop, size_t tex
 void tp_say_tokens(tp_probe *probe, uint32_t first, uint32_t stop) {
     while (first < stop) {
         size_t text_bytes;
-        uint32_t group = end_of_group(probe, first, stop, &text_bytes);
-        say_group(probe, first, group, text_bytes);
-        first = group;
+        uint32_t end = end_of_group(probe, first, stop, &text_bytes);
+        say_group(probe, first, end, text_bytes);
+        first = end;
     }
 }
 
 void tp_say_end(tp_probe *probe) {
-    uint32_t index, crc = ~UINT32_C(0);
-    for (index = 0; index < probe->made; index++) crc = tp_crc32(crc, probe->config->tokens[index].id);
-    tp_message(probe, 11, TP_END);
-    tp_put_uint(probe, probe->run);
-    tp_put_uint(probe, probe->end_reason);
-    tp_put_uint(probe, probe->outcome.prompt_tokens);
-    tp_put_uint(probe, probe->made);
-    tp_put_uint(probe, probe->t0);
-    tp_put_uint(probe, probe->t_end);
-    tp_put_size(probe, probe->outcome.ram_peak);
-    tp_put_size(probe, probe->outcome.heap_peak);
-    tp_put_size(probe, probe->outcome.stack_peak);
+    uint32_t left = 3, crc = ~UINT32_C(0);
+    const tp_token *token = probe->config->tokens;
+    const uint64_t *peak = &probe->outcome.ram_peak; /* and those of the heap and the stack behind it */
+    tp_say(probe, TP_SHAPE(11, TP_END), probe->end, 6);
+    for (; left > 0; left--, peak++) {
+        if (*peak == TP_UNKNOWN)
+            tp_put(probe, TP_NIL);
+        else
+            tp_put_uint(probe, *peak);
+    }
+    for (left = (uint32_t)probe->end[TP_MADE]; left > 0; left--) crc = tp_crc32(crc, (token++)->id);
     tp_put_uint(probe, ~crc);
     tp_frame_end(probe);
 }
 
 void tp_say_fault(tp_probe *probe, uint32_t run, const char *code, const char *text) {
-    tp_message(probe, 4, TP_FAULT);
-    tp_put_uint(probe, run);
+    tp_tick value = run;
+    tp_say(probe, TP_SHAPE(4, TP_FAULT), &value, 1);
     tp_put_str(probe, code, CODE);
     tp_put_str(probe, text, SHORT);
     tp_frame_end(probe);
 }
 
 void tp_say_stats(tp_probe *probe, uint32_t nonce) {
-    tp_tick now = tp_now(probe);
-    tp_message(probe, 7, TP_STATS);
-    tp_put_uint(probe, nonce);
-    tp_put_uint(probe, now);
-    tp_put_uint(probe, probe->state);
-    tp_put_uint(probe, probe->run);
-    tp_put_uint(probe, probe->made);
-    tp_put_uint(probe, (uint32_t)(probe->dropped + probe->ring_lost));
-    tp_frame_end(probe);
-}
-
-void tp_say_loop(tp_probe *probe, uint32_t nonce, uint32_t instructions, tp_tick before, tp_tick after) {
-    tp_message(probe, 5, TP_LOOP);
-    tp_put_uint(probe, nonce);
-    tp_put_uint(probe, instructions);
-    tp_put_uint(probe, before);
-    tp_put_uint(probe, after);
-    tp_frame_end(probe);
+    tp_tick values[6];
+    values[0] = nonce;
+    values[1] = tp_now(probe);
+    values[2] = probe->state;
+    values[3] = probe->end[TP_RUN_ID];
+    values[4] = probe->end[TP_MADE];
+    values[5] = (uint32_t)(probe->dropped + probe->ring_lost);
+    tp_say(probe, TP_SHAPE(7, TP_STATS), values, 6);
 }
 
 void tp_log(tp_probe *probe, uint8_t level, const char *text) {
-    size_t count = 0;
-    while (text[count] != 0 && count < SHORT) count++;
-    tp_message(probe, 3, TP_LOG);
-    tp_put_uint(probe, level);
-    tp_put_bin(probe, (const uint8_t *)text, count);
+    size_t count = strlen(text);
+    tp_tick value = level;
+    tp_say(probe, TP_SHAPE(3, TP_LOG), &value, 1);
+    tp_put_bin(probe, text, count > SHORT ? SHORT : (uint32_t)count);
     tp_frame_end(probe);
 }

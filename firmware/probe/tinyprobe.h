@@ -95,23 +95,21 @@ typedef struct {
 /* The buffer of what is sent: one part of COBS, its delimiters, and some short parts before it so that writes are few. */
 #define TP_TX_BYTES 320
 
-/* The state of a link; its content is the library's own. It takes about 500 bytes, 320 of which are for sending. */
+/* The state of a link; its content is the library's own. It takes about 450 bytes, 320 of which are for sending. */
 struct tp_probe {
     const tp_config *config;
+    uint8_t frame_state, cobs_left, cobs_zero; /* what is being received */
+    uint8_t state, streamed, stopped, generating, has_end;
+    uint8_t tx_after_full;
+    uint16_t crc, tx_crc, tx_fill, tx_part;
+    uint16_t pieces, pieces_got;
     volatile uint32_t ring_in, ring_out, ring_lost;
     uint32_t received; /* bytes of the frame so far, decoded */
-    uint16_t crc;
-    uint8_t cobs_left, cobs_zero, frame_state;
-    uint8_t state, streamed, stopped, generating, has_end, end_reason;
-    uint8_t resend_waits; /* a Resend that came in a run's middle waits for its end */
-    uint16_t resend_first, resend_count;
-    uint32_t resend_run;
-    uint32_t run, dropped, prompt_got, made, max_tokens;
-    uint16_t pieces, pieces_got;
-    tp_tick t0, t_end, stamped;
+    uint32_t dropped, prompt_got, max_tokens;
+    uint32_t waiting[4]; /* a Resend that came in a run's middle waits for its end */
+    tp_tick tick_mask, stamped;
+    tp_tick end[6]; /* run, reason, prompt tokens, tokens made, t0, t_end: as `End` says them */
     tp_outcome outcome;
-    uint16_t tx_crc, tx_fill, tx_part;
-    uint8_t tx_after_full;
     uint8_t tx[TP_TX_BYTES];
 };
 

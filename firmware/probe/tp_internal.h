@@ -12,51 +12,54 @@ enum { TP_HELLO = 17, TP_START, TP_TOKENS, TP_END, TP_FAULT, TP_STATS, TP_LOG, T
 enum { TP_IDLE, TP_RECEIVING, TP_RUNNING, TP_SENDING };
 enum { TP_ENDED_EOS, TP_ENDED_LIMIT, TP_ENDED_ABORTED };
 
+/* Places in tp_probe.end, in the order in which `End` says them. */
+enum { TP_RUN_ID, TP_REASON, TP_PROMPT_TOKENS, TP_MADE, TP_T0, TP_T_END };
+
 #define TP_MAX_GROUP 64
 
 /* crc.c. CRC-16/IBM-3740 starts at 0xFFFF; over a body and its own CRC it comes to 0. */
-uint16_t tp_crc16(uint16_t crc, uint8_t byte);
+uint16_t tp_crc16(uint32_t crc, uint32_t byte);
 uint32_t tp_crc32(uint32_t crc, uint32_t word); /* four bytes, least significant first; starts and ends inverted */
 
 /* frames_in.c: a byte from the line. Returns the length of the body that it completes in config->body, or 0. */
 void tp_frame_forget(tp_probe *probe);
-size_t tp_frame_take(tp_probe *probe, uint8_t byte);
+uint32_t tp_frame_take(tp_probe *probe, uint32_t byte);
 
 /* frames_out.c: a body's bytes go through put one by one between begin and end; no body is ever held whole. */
 void tp_frame_begin(tp_probe *probe);
-void tp_put(tp_probe *probe, uint8_t byte);
+void tp_put(tp_probe *probe, uint32_t byte);
 void tp_frame_end(tp_probe *probe);
 
 /* writing.c: MessagePack values, each in its shortest encoding. */
-void tp_message(tp_probe *probe, uint8_t elements, uint8_t number); /* begins a frame */
+#define TP_NIL 0xC0
 void tp_put_uint(tp_probe *probe, uint64_t value);
-unsigned tp_uint_size(uint64_t value);
-void tp_put_size(tp_probe *probe, uint64_t bytes); /* nil where it is TP_UNKNOWN */
-void tp_put_array(tp_probe *probe, unsigned count);
-void tp_put_bin_header(tp_probe *probe, size_t count);
-void tp_put_bin(tp_probe *probe, const uint8_t *bytes, size_t count);
-void tp_put_str(tp_probe *probe, const char *text, size_t most); /* cut after `most` bytes, between characters */
+void tp_put_array(tp_probe *probe, uint32_t count);
+void tp_put_bin_header(tp_probe *probe, uint32_t count);
+void tp_put_content(tp_probe *probe, const uint8_t *bytes, uint32_t count);
+void tp_put_bin(tp_probe *probe, const void *bytes, uint32_t count);
+void tp_put_str(tp_probe *probe, const char *text, uint32_t most); /* cut after `most` bytes, between characters */
 
-/* reading.c: the elements of a body, in order, each within its bounds. */
+/* reading.c: what the host asks. `values` are its numbers in their order, the message's own first. */
+#define TP_MOST_VALUES 6 /* of a message, beside its number */
 typedef struct {
-    const uint8_t *at, *end;
-    unsigned left;
-    int bad;
-} tp_reader;
+    uint32_t values[TP_MOST_VALUES + 1];
+    const uint8_t *bytes;
+    uint32_t count;
+} tp_asked;
 
-int tp_read_body(tp_reader *reader, const uint8_t *body, size_t count); /* 0 unless it is one whole array */
-uint32_t tp_read_uint(tp_reader *reader, uint32_t least, uint32_t most);
-const uint8_t *tp_read_bin(tp_reader *reader, size_t *count);
+/* 1 where a body is one whole message that we know, each of its fields within its bounds. */
+int tp_read_message(tp_asked *asked, const uint8_t *body, uint32_t count);
 
 /* saying.c: the messages of the board, each as one frame. */
 tp_tick tp_now(tp_probe *probe);
-tp_tick tp_tick_mask(const tp_probe *probe);
+/* A message's elements and number, and its first values. A message that has no others ends with them. */
+#define TP_SHAPE(elements, number) ((uint32_t)(elements) << 8 | (number))
+void tp_say(tp_probe *probe, uint32_t shape, const tp_tick *values, uint32_t count);
+
 void tp_say_hello(tp_probe *probe, uint32_t nonce);
 void tp_say_start(tp_probe *probe);
 void tp_say_tokens(tp_probe *probe, uint32_t first, uint32_t stop); /* in as many groups as it takes */
 void tp_say_end(tp_probe *probe);
 void tp_say_fault(tp_probe *probe, uint32_t run, const char *code, const char *text);
 void tp_say_stats(tp_probe *probe, uint32_t nonce);
-void tp_say_loop(tp_probe *probe, uint32_t nonce, uint32_t instructions, tp_tick before, tp_tick after);
-
 #endif

@@ -2,87 +2,58 @@
 
 #include "tp_internal.h"
 
-/* The `count` least significant bytes of a value, the more significant first. */
-static void put_bytes(tp_probe *probe, uint32_t value, int count) {
-    while (count-- > 0) tp_put(probe, (uint8_t)(value >> (8 * count)));
-}
-
-void tp_message(tp_probe *probe, uint8_t elements, uint8_t number) {
-    tp_frame_begin(probe);
-    tp_put(probe, (uint8_t)(0x90 | elements));
-    tp_put(probe, number);
-}
-
-unsigned tp_uint_size(uint64_t value) {
-    if (value >> 32) return 9;
-    if (value > 0xFFFF) return 5;
-    if (value > 0xFF) return 3;
-    return value > 0x7F ? 2 : 1;
+/* A type, and the `count` least significant bytes of a number, the more significant first. */
+static void put_number(tp_probe *probe, uint32_t type, uint32_t value, uint32_t count) {
+    tp_put(probe, type);
+    while (count-- > 0) tp_put(probe, value >> (8 * count));
 }
 
 void tp_put_uint(tp_probe *probe, uint64_t value) {
-    uint32_t low = (uint32_t)value;
-    switch (tp_uint_size(value)) {
-    case 9:
-        tp_put(probe, 0xCF);
-        put_bytes(probe, (uint32_t)(value >> 32), 4);
-        put_bytes(probe, low, 4);
+    uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32), type = 0xCC;
+    if (high != 0) {
+        put_number(probe, 0xCF, high, 4);
+        put_number(probe, low >> 24, low, 3);
         return;
-    case 5:
-        tp_put(probe, 0xCE);
-        put_bytes(probe, low, 4);
-        return;
-    case 3:
-        tp_put(probe, 0xCD);
-        put_bytes(probe, low, 2);
-        return;
-    case 2:
-        tp_put(probe, 0xCC);
-        break;
-    default:
-        break;
     }
-    tp_put(probe, (uint8_t)low);
+    if (low < 0x80) {
+        put_number(probe, low, 0, 0);
+        return;
+    }
+    if (low > 0xFF) type++;
+    if (low > 0xFFFF) type++;
+    put_number(probe, type, low, 1U << (type - 0xCC));
 }
 
-void tp_put_size(tp_probe *probe, uint64_t bytes) {
-    if (bytes == TP_UNKNOWN)
-        tp_put(probe, 0xC0);
+/* A length in the byte of its type where it is under `room`, else in `bytes` bytes behind another type. */
+static void put_length(tp_probe *probe, uint32_t short_type, uint32_t room, uint32_t type, uint32_t count) {
+    if (count < room)
+        put_number(probe, short_type | count, 0, 0);
     else
-        tp_put_uint(probe, bytes);
+        put_number(probe, type, count, type == 0xDC ? 2 : 1);
 }
 
-void tp_put_array(tp_probe *probe, unsigned count) {
-    if (count < 16) {
-        tp_put(probe, (uint8_t)(0x90 | count));
-        return;
-    }
-    tp_put(probe, 0xDC);
-    put_bytes(probe, count, 2);
+void tp_put_array(tp_probe *probe, uint32_t count) { put_length(probe, 0x90, 16, 0xDC, count); }
+
+void tp_put_bin_header(tp_probe *probe, uint32_t count) {
+    uint32_t is_long = count >> 8 != 0;
+    put_number(probe, 0xC4 + is_long, count, 1 + is_long);
 }
 
-void tp_put_bin_header(tp_probe *probe, size_t count) {
-    int is_short = count < 256;
-    tp_put(probe, is_short ? 0xC4 : 0xC5);
-    put_bytes(probe, (uint32_t)count, is_short ? 1 : 2);
-}
-
-void tp_put_bin(tp_probe *probe, const uint8_t *bytes, size_t count) {
-    tp_put_bin_header(probe, count);
+void tp_put_content(tp_probe *probe, const uint8_t *bytes, uint32_t count) {
     while (count-- > 0) tp_put(probe, *bytes++);
 }
 
-void tp_put_str(tp_probe *probe, const char *text, size_t most) {
-    size_t count = text == NULL ? 0 : strlen(text);
-    if (count > most) {
-        count = most;
-        while (count > 0 && ((uint8_t)text[count] & 0xC0) == 0x80) count--;
-    }
-    if (count < 32) {
-        tp_put(probe, (uint8_t)(0xA0 | count));
-    } else {
-        tp_put(probe, 0xD9);
-        tp_put(probe, (uint8_t)count);
-    }
-    while (count-- > 0) tp_put(probe, (uint8_t)*text++);
+void tp_put_bin(tp_probe *probe, const void *bytes, uint32_t count) {
+    tp_put_bin_header(probe, count);
+    tp_put_content(probe, bytes, count);
+}
+
+void tp_put_str(tp_probe *probe, const char *text, uint32_t most) {
+    const uint8_t *bytes = (const uint8_t *)text;
+    uint32_t count = 0;
+    if (text != NULL) count = (uint32_t)strlen(text);
+    if (count > most)
+        for (count = most; count > 0 && (bytes[count] & 0xC0) == 0x80;) count--;
+    put_length(probe, 0xA0, 32, 0xD9, count);
+    tp_put_content(probe, bytes, count);
 }
