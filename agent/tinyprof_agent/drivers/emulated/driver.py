@@ -22,6 +22,7 @@ from tinyprof_agent.drivers.emulated.emulator import CommandFor, Emulator, free_
 from tinyprof_agent.drivers.emulated.installed import emulator_missing, image_missing, image_of
 from tinyprof_agent.drivers.emulated.model_size import model_bytes
 from tinyprof_agent.drivers.emulated.options import Options
+from tinyprof_agent.drivers.emulated.part_speed import part_speed
 from tinyprof_agent.drivers.probe.board_driver import ProbeDriver
 from tinyprof_agent.drivers.probe.link import Clock
 from tinyprof_agent.serial_port import BytePort, SerialPort
@@ -146,7 +147,8 @@ class EmulatedDriver:
         try:
             yield probe
         except BoardError as why:
-            ended = emulator.why_ended()
+            # Its line is gone a moment before the process is.
+            ended = emulator.why_ended(within_s=1.0 if why.code == "gone" else 0.0)
             raise (ended or why) from None
         finally:
             with suppress(OSError):
@@ -190,7 +192,8 @@ class EmulatedDriver:
         emulation = Emulation(
             self._plan.counts,
             counts_hz(self._plan, cpu_hz),
-            model_bytes=model_bytes(build.model_sha256, info.flash_bytes),
+            part_speed(target.part or target.stands_for),
+            model_bytes(build.model_sha256, info.flash_bytes),
         )
         build = structs.replace(build, emulated=True, stands_for=target.stands_for)
         return replace(info, build=build, emulation=emulation)

@@ -86,8 +86,10 @@ class Emulator:
         """Lets it go on."""
         self._signal(signal.SIGCONT)
 
-    def why_ended(self) -> BoardError | None:
+    def why_ended(self, within_s: float = 0.0) -> BoardError | None:
         """An error that says how it ended, with the last line that says why; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
         if not self.has_ended():
             return None
         self._reader.join(END_S)
