@@ -2,7 +2,7 @@
     .section .text.start, "ax"
     .global _start
 _start:
-    csrw mie, zero
+    csrci mstatus, 8
     la sp, _stack_top
     la t0, _trap_stack_top
     csrw mscratch, t0
