@@ -46,6 +46,17 @@ def test_the_sample_shows_every_key_with_its_default():
         ("partitions = [1, 1]", "partitions: name each of 0 to 15 at most once, and at least one"),
         ("partitions = []", "partitions: name each of 0 to 15 at most once, and at least one"),
         ('id = "a.b"', "id: expected a name: 1 to 63 of a-z, 0-9 and '-', not starting with '-'"),
+        ('[store]\nuse = ["influxdb"]', "store.influxdb.url: where is it? for example http://127.0.0.1:8086"),
+        ('[store]\nuse = ["sqlite", "sqlite"]', "store.use: name each store once"),
+        ('[store.influxdb]\nurl = "db:8086"', "store.influxdb.url: not http://host:port or https://host:port"),
+        (
+            '[store.influxdb]\nurl = "http://me:secret@db"',
+            "store.influxdb.url: put the user, the password and the token in keys of their own",
+        ),
+        (
+            '[store.influxdb]\nurl = "http://db"\ntoken = "a"\ntoken_file = "b"',
+            "store.influxdb.token: give one of token, token_file, and username with password",
+        ),
         ('[endpoints]\nlisten = "here"', "endpoints.listen: 'here' is not host:port, such as 127.0.0.1:9464"),
     ],
 )
@@ -104,3 +115,12 @@ def test_nothing_listens_on_a_public_interface_by_default():
     address = Config().endpoints.address()
     assert address is not None
     assert address[0] == "127.0.0.1"
+
+
+def test_what_a_configuration_shows_of_itself_holds_no_secret(tmp_path):
+    path = write(tmp_path, '[store.influxdb]\nurl = "http://db"\ntoken = "the-secret"')
+    config = load_config(path, {})
+    assert config.store.influxdb.token == "the-secret"
+    assert "the-secret" not in f"{config!r} {config}"
+    named = load_config(None, {"TINYPROF_STORE_USE": "sqlite,influxdb", "TINYPROF_STORE_INFLUXDB_URL": "http://db"})
+    assert named.store.use == ["sqlite", "influxdb"]

@@ -3,6 +3,7 @@
 It goes through influxdb-client's HTTP client (connections kept, TLS, time limits); batching and retries are not its.
 """
 
+import contextlib
 import datetime as dt
 import json
 import zlib
@@ -49,8 +50,7 @@ class InfluxServer:
         )  # fmt: skip
         self._client = client
         self._api: Any = client.api_client
-        secret = _secret(config)
-        self._authorization = {"Authorization": f"Token {secret}"} if secret else {}
+        self._authorization = _authorization(config)
 
     def __repr__(self) -> str:
         return f"InfluxServer({self.config.url}, {self.config.bucket})"
@@ -96,6 +96,8 @@ class InfluxServer:
                 method, url, query_params=given, headers=sent, body=body, _request_timeout=self._timeout_ms
             )
         except ApiException as why:
+            if why.status in (401, 403):
+                self._read_token_again()
             wish = why.headers.get("Retry-After", "") if why.headers else ""
             return HttpAnswer(why.status or 0, _text(why.body or why.reason), wish)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as why:
@@ -111,6 +113,11 @@ class InfluxServer:
         """Lets go of the connections."""
         self._api.rest_client.pool_manager.clear()
 
+    def _read_token_again(self) -> None:
+        """A token that was changed in its file is taken up without a new start."""
+        with contextlib.suppress(StoreFailed):
+            self._authorization = _authorization(self.config)
+
     def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
         if "error" in result:
             said = " ".join(str(result["error"]).split())
@@ -122,6 +129,11 @@ class InfluxServer:
 
 def _rows(series: dict[str, Any]) -> Rows:
     return Rows(series.get("name", ""), series.get("tags") or {}, series["columns"], series.get("values") or [])
+
+
+def _authorization(config: InfluxConfig) -> dict[str, str]:
+    secret = _secret(config)
+    return {"Authorization": f"Token {secret}"} if secret else {}
 
 
 def _secret(config: InfluxConfig) -> str:
