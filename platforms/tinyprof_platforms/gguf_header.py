@@ -26,6 +26,11 @@ MAX_DIMENSIONS: Final = 4
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 
+_PIECES: Final = "tokenizer.ggml.tokens"
+_LONGEST: Final = "longest piece"
+_SPACE: Final = "\u2581".encode()
+"""How SentencePiece writes a space, in UTF-8."""
+
 Value = int | float | bool | str
 
 
@@ -35,7 +40,7 @@ class GgufError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of the file. `shape` has the rows' length first, as the file has it; `offset` is from where data begin."""
+    """One tensor of the file. `shape` has the rows' length first, as the file has it; `offset` counts from the data."""
 
     name: str
     shape: tuple[int, ...]
@@ -55,7 +60,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What stands before the weights. Lists are not kept but for their lengths, texts up to a kibibyte."""
+    """What stands before the weights. Lists are not kept but for their lengths, texts up to a kibibyte.
+
+    `longest_piece_bytes` is that of the vocabulary's longest piece as text.
+    """
 
     version: int
     values: dict[str, Value]
@@ -63,6 +71,7 @@ class GgufHeader:
     tensors: dict[str, Tensor]
     data_offset: int
     file_bytes: int
+    longest_piece_bytes: int
 
     @property
     def name(self) -> str:
@@ -109,6 +118,7 @@ def parse_header(file: BinaryIO, file_bytes: int) -> GgufHeader:
             f"announces {tensor_count} tensors and {field_count} fields: over {MAX_TENSORS} or {MAX_FIELDS}"
         )
     values, lengths = _fields(source, field_count)
+    longest = lengths.pop(_LONGEST, 1)
     tensors = _tensors(source, tensor_count)
     alignment = values.get("general.alignment", 32)
     if isinstance(alignment, bool) or not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:
@@ -117,7 +127,7 @@ def parse_header(file: BinaryIO, file_bytes: int) -> GgufHeader:
     for tensor in tensors.values():
         if tensor.offset % alignment or data_offset + tensor.offset + tensor.bytes > file_bytes:
             raise GgufError(f"is cut short or broken: tensor {tensor.name[:64]!r} does not lie within the file")
-    return GgufHeader(version, values, lengths, tensors, data_offset, file_bytes)
+    return GgufHeader(version, values, lengths, tensors, data_offset, file_bytes, longest)
 
 
 class _Source:
@@ -170,10 +180,12 @@ def _fields(source: _Source, count: int) -> tuple[dict[str, Value], dict[str, in
     lengths: dict[str, int] = {}
     for _ in range(count):
         key = source.text(MAX_KEY_BYTES)
-        if key in values or key in lengths:
+        if key in values or key in lengths or key == _LONGEST:
             raise GgufError(f"has the field {key[:64]!r} twice")
         kind = source.number("I")
-        if kind == _ARRAY:
+        if kind == _ARRAY and key == _PIECES:
+            lengths[key], lengths[_LONGEST] = _measured_pieces(source)
+        elif kind == _ARRAY:
             lengths[key] = _skipped_list(source)
         elif kind == _STRING:
             values[key] = _kept_text(source)
@@ -211,6 +223,19 @@ def _skipped_list(source: _Source) -> int:
     else:
         raise GgufError(f"has a list of the unknown type {kind}")
     return count
+
+
+def _measured_pieces(source: _Source) -> tuple[int, int]:
+    """How many pieces there are, and the bytes of the longest as text: a space is one, and so is a byte piece."""
+    kind, count = source.number("I"), source.number("Q")
+    if kind != _STRING or count > MAX_LIST:
+        raise GgufError("has a vocabulary that is no list of texts, or too long a one")
+    longest = 1
+    for _ in range(count):
+        piece = source.take(source.number("Q"))
+        if not (len(piece) == 6 and piece.startswith(b"<0x")):
+            longest = max(longest, len(piece.replace(_SPACE, b" ")))
+    return count, longest
 
 
 def _tensors(source: _Source, count: int) -> dict[str, Tensor]:

@@ -26,6 +26,8 @@ class LlamaShape:
     matrices: tuple[Tensor, ...]
     vectors: tuple[Tensor, ...]
     embedding: Tensor
+    file_bytes: int
+    longest_piece_bytes: int
 
     @property
     def head_width(self) -> int:
@@ -88,6 +90,8 @@ def llama_shape(header: GgufHeader) -> LlamaShape:
         matrices=(*matrices, output),
         vectors=(*vectors, _tensor(header, "output_norm.weight", (width,))),
         embedding=embedding,
+        file_bytes=header.file_bytes,
+        longest_piece_bytes=header.longest_piece_bytes,
     )
 
 

@@ -46,6 +46,7 @@ def test_tensors_are_where_the_gguf_package_finds_them(name: str) -> None:
     assert (header.name, header.file_bytes) == ("Stories 260K", path.stat().st_size)
     assert header.lengths["tokenizer.ggml.tokens"] == 512
     assert header.quantisation == shipped_model(name).quantisation
+    assert header.longest_piece_bytes == read_model(path).tokenizer.longest_piece_bytes
 
 
 @pytest.mark.parametrize("name", NAMES)
