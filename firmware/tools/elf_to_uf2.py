@@ -2,7 +2,7 @@
 
     python3 tools/elf_to_uf2.py firmware.elf firmware.uf2
 
-Puts the check value into the second stage of the boot, without which the boot ROM does not start it. Standard library only.
+Puts the check value into the second stage of the boot, which the boot ROM asks for. Standard library only.
 Sources: the UF2 specification (github.com/microsoft/uf2); RP2040 datasheet, 2.8.1.3.1 (check value) and 2.8.4.2 (UF2).
 """
 
