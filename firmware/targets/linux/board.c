@@ -125,6 +125,7 @@ static void make_terminal(const char *path) {
     if (symlink(made, path) != 0) fail("cannot name the terminal", path);
     own_terminal = path;
     atexit(remove_own_terminal);
+    fprintf(stderr, "a board is at %s\n", path);
     line_may_wait = 0;
 }
 
