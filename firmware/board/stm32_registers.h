@@ -27,7 +27,8 @@
 #define APB1_PWREN (1u << 28)
 
 #define HSI_HZ 16000000u
-#define PLL_INPUT_HZ 2000000u /* RM0090 and RM0385 recommend 2 MHz, against jitter */
+#define PLL_INPUT_HZ 1000000u /* 1 to 2 MHz are allowed; every crystal of whole MHz divides to this */
+#define PLL_RESERVED (1u << 29)   /* to be left as after a reset */
 
 /* How often a flag is polled before it is given up: some 50 ms at 16 MHz; crystals need 2 ms. */
 #define CLOCK_POLLS 100000u
@@ -36,16 +37,19 @@
 #ifndef HSE_HZ
 #define HSE_HZ 0
 #endif
+#if HSE_HZ % 1000000 || HSE_HZ > 26000000
+#error "HSE_HZ is the crystal's frequency in Hz: whole MHz, at most 26"
+#endif
 
 /* Starts what feeds the PLL and returns the bits of RCC_PLLCFGR that choose it, divided to PLL_INPUT_HZ. Where the crystal
  * does not come the chip's own oscillator, which runs since the reset, takes its place. */
 static inline uint32_t start_pll_input(uint32_t bypass) {
 #if HSE_HZ
     RCC_CR |= bypass | CR_HSEON;
-    if (came(&RCC_CR, CR_HSERDY, CR_HSERDY, CLOCK_POLLS)) return PLL_FROM_HSE | HSE_HZ / PLL_INPUT_HZ;
+    if (came(&RCC_CR, CR_HSERDY, CR_HSERDY, CLOCK_POLLS)) return PLL_RESERVED | PLL_FROM_HSE | HSE_HZ / PLL_INPUT_HZ;
     RCC_CR &= ~(CR_HSEON | CR_HSEBYP);
 #endif
-    return HSI_HZ / PLL_INPUT_HZ;
+    return PLL_RESERVED | HSI_HZ / PLL_INPUT_HZ;
 }
 
 static inline int switch_to_pll(uint32_t prescalers) {

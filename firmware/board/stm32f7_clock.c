@@ -3,7 +3,7 @@
 #include "stm32_registers.h"
 #include "stm32f7.h"
 
-#define PLL_N (216u << 6)        /* 2 MHz x 216 = 432 MHz */
+#define PLL_N (432u << 6)        /* 1 MHz x 432 = 432 MHz */
 #define PLL_P (0u << 16)         /* / 2 = 216 MHz */
 #define PLL_Q (9u << 24)         /* 48 MHz for USB, which is not used */
 #define PRESCALERS (5u << 10 | 4u << 13) /* APB1 / 4 = 54 MHz, APB2 / 2 = 108 MHz */

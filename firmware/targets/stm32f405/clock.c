@@ -2,7 +2,7 @@
 #include "stm32f405.h"
 #include "stm32_registers.h"
 
-#define PLL_N (168u << 6)        /* 2 MHz x 168 = 336 MHz */
+#define PLL_N (336u << 6)        /* 1 MHz x 336 = 336 MHz */
 #define PLL_P (0u << 16)         /* / 2 = 168 MHz */
 #define PLL_Q (7u << 24)         /* 48 MHz for USB, which is not used */
 #define PRESCALERS (5u << 10 | 4u << 13) /* APB1 / 4 = 42 MHz, APB2 / 2 = 84 MHz */
