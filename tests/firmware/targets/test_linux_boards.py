@@ -22,11 +22,12 @@ from tinyprof_agent.drivers.probe.options import Options
 from tinyprof_agent.profiling.golden_check import compare
 from tinyprof_agent.serial_port import SerialPort
 from tinyprof_models.golden import shipped_golden
+from tinyprof_protocol.records import Build
 
 PROMPTS = ("Once upon a time", "Lily and Tom went to the park", "The little dog", "One day")
 END_S = 20.0
 
-Build = Callable[..., Path]
+BuildFirmware = Callable[..., Path]
 StartBoard = Callable[[str, Path], Any]
 
 
@@ -56,7 +57,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def run_native(build_firmware: Build) -> Iterator[Callable[..., Running]]:
+def run_native(build_firmware: BuildFirmware) -> Iterator[Callable[..., Running]]:
     """Starts the native firmware with arguments; whatever becomes of the test, it ends."""
     image = build_firmware("native") / "firmware.elf"
     with ExitStack() as endings:
@@ -82,13 +83,12 @@ def generate(driver: ProbeDriver, prompt: str, tokens: int) -> Generation:
     return driver.generate(prompt, tokens, timeout_s=120.0, cancelled=threading.Event())
 
 
-def assert_golden(driver: ProbeDriver) -> None:
-    """All golden prompts, whole; one may part at a near tie."""
-    build = driver.open().build
+def assert_golden(driver: ProbeDriver, build: Build) -> None:
+    """Every golden prompt: none differs, and one at least is golden whole. `driver` is open."""
     golden, outcomes = shipped_golden(), []
     for prompt in PROMPTS:
         run = generate(driver, prompt, 64)
-        case = golden.case(build.model_sha256, build.activations, build.kv_cache, prompt)
+        case = golden.case(build.model_sha256, build.activations, build.kv_cache, prompt)  # type: ignore[arg-type]
         assert case is not None
         outcomes.append(compare(run.tokens, case, ended=run.stopped == "eos").golden)
         assert run.ram_peak_bytes is not None
@@ -98,17 +98,19 @@ def assert_golden(driver: ProbeDriver) -> None:
 
 
 @pytest.mark.parametrize("target", ["armv6", "aarch64"])
-def test_its_output_is_golden_under_qemu_user(target: str, build_firmware: Build, start_board: StartBoard) -> None:
+def test_its_output_is_golden_under_qemu_user(
+    target: str, build_firmware: BuildFirmware, start_board: StartBoard
+) -> None:
     board = start_board(target, build_firmware(target) / "firmware.elf")
     assert board.info.build.platform == board.target.file.platform
     assert board.info.ram_is_rss
     assert board.info.tick_hz == 10**9
     with pytest.raises(BoardError, match="bad_request"):
         board.driver.known_loop(1000)
-    assert_golden(board.driver)
+    assert_golden(board.driver, board.info.build)
 
 
-def test_armv6_is_compiled_for_armv6(build_firmware: Build) -> None:
+def test_armv6_is_compiled_for_armv6(build_firmware: BuildFirmware) -> None:
     said = subprocess.run(
         ["readelf", "-A", str(build_firmware("armv6") / "firmware.elf")], capture_output=True, text=True, check=True
     ).stdout
@@ -118,7 +120,7 @@ def test_armv6_is_compiled_for_armv6(build_firmware: Build) -> None:
 def test_over_tcp_it_takes_one_connection_and_ends_with_it(run_native: Callable[..., Running]) -> None:
     running = run_native("--tcp", "127.0.0.1:0")
     driver = driver_at(f"socket://{running.told().split()[-1]}")
-    assert_golden(driver)
+    assert_golden(driver, driver.open().build)
     driver.close()
     assert running.ends() == 0
 
