@@ -19,7 +19,7 @@
 
 extern const uint8_t model_file[], model_file_end[];
 
-static uint8_t ring[256], body[BODY_MAX], prompt[PROMPT_MAX];
+static uint8_t ring[BODY_MAX + 64], body[BODY_MAX], prompt[PROMPT_MAX];
 static tp_token tokens[TOKEN_MAX];
 static tp_probe probe;
 static tp_facts facts;

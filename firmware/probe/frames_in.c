@@ -1,13 +1,12 @@
 /* From the line to bodies: COBS and CRC undone byte by byte. What is no frame is left out, as the page on the link says. */
 #include "tp_internal.h"
 
-enum { NOTHING, ONE_BYTE, IN_FRAME, NO_FRAME };
 enum { CRC_BYTES = 2 };
 
 void tp_frame_forget(tp_probe *probe) {
-    probe->frame_state = NOTHING;
-    probe->received = 0;
+    probe->encoded = probe->is_frame = 0;
     probe->cobs_left = probe->cobs_zero = 0;
+    probe->received = 0;
     probe->crc = 0xFFFF;
 }
 
@@ -34,14 +33,10 @@ static int is_array(uint32_t byte) { return byte - 0x91 <= 0x9F - 0x91; }
 
 /* A zero byte has come: the length of the body that is now there, or 0. */
 static uint32_t finish(tp_probe *probe) {
-    uint32_t length = 0;
-    if (probe->frame_state == IN_FRAME) {
-        length = probe->received - CRC_BYTES;
-        if (probe->cobs_left > 0 || probe->crc != 0 || length - 1 >= probe->config->body_bytes ||
-            !is_array(probe->config->body[0])) {
-            length = 0;
-            probe->dropped++;
-        }
+    uint32_t length = probe->received - CRC_BYTES;
+    if (probe->cobs_left > 0 || probe->crc != 0 || length - 1 >= probe->config->body_bytes || !probe->is_frame) {
+        length = 0;
+        probe->dropped += probe->is_frame; /* the log is none of ours */
     }
     tp_frame_forget(probe);
     return length;
@@ -49,10 +44,7 @@ static uint32_t finish(tp_probe *probe) {
 
 uint32_t tp_frame_take(tp_probe *probe, uint32_t byte) {
     if (byte == 0) return finish(probe);
-    if (probe->frame_state == NOTHING)
-        probe->frame_state = ONE_BYTE;
-    else if (probe->frame_state == ONE_BYTE)
-        probe->frame_state = is_array(byte) ? IN_FRAME : NO_FRAME;
-    if (probe->frame_state != NO_FRAME) take_encoded(probe, byte);
+    if (probe->encoded < 2 && ++probe->encoded == 2) probe->is_frame = (uint8_t)is_array(byte);
+    take_encoded(probe, byte);
     return 0;
 }

@@ -3,92 +3,26 @@
 
 #include "tp_internal.h"
 
-static void forget_run(tp_probe *probe) {
-    probe->end[TP_RUN_ID] = probe->end[TP_MADE] = 0;
-    probe->state = TP_IDLE;
-    probe->has_end = 0;
+/* A fault of the link's own says its code only: what each means is known to the host. */
+static void complain(tp_probe *probe, uint32_t run, const char *code) { tp_say_fault(probe, run, code, NULL); }
+
+static void refuse(tp_probe *probe, uint32_t run, const char *code) {
+    tp_run_forget(probe);
+    complain(probe, run, code);
 }
 
-/* A fault whose code and text are one behind the other, each ended by a zero. */
-static void complain(tp_probe *probe, uint32_t run, const char *code_and_text) {
-    tp_say_fault(probe, run, code_and_text, code_and_text + strlen(code_and_text) + 1);
-}
-
-static void refuse(tp_probe *probe, uint32_t run, const char *code_and_text) {
-    forget_run(probe);
-    complain(probe, run, code_and_text);
-}
-
-static const char no_run[] = "no_run\0no such run";
-static const char busy[] = "busy\0a run goes on";
-
-/* The run */
-
-/* `said`: what Resend says. */
-static void resend(tp_probe *probe, const uint32_t *said) {
-    uint32_t first = said[2], count = said[3], made = (uint32_t)probe->end[TP_MADE];
-    if (said[1] != probe->end[TP_RUN_ID] || !probe->has_end) {
-        complain(probe, said[1], no_run);
-        return;
-    }
-    if (first > made) first = made;
-    if (count > made - first) count = made - first;
-    tp_say_tokens(probe, first, first + count);
-    tp_say_end(probe);
-}
-
-static void finish_run(tp_probe *probe) {
-    const tp_outcome *outcome = &probe->outcome;
-    if (outcome->fault_code != NULL) {
-        uint32_t run = (uint32_t)probe->end[TP_RUN_ID];
-        forget_run(probe);
-        tp_say_fault(probe, run, outcome->fault_code, outcome->fault_text);
-        return;
-    }
-    probe->end[TP_REASON] = probe->stopped ? TP_ENDED_ABORTED : TP_ENDED_LIMIT;
-    if (outcome->ended_eos && probe->end[TP_MADE] > 0) probe->end[TP_REASON] = TP_ENDED_EOS;
-    probe->end[TP_PROMPT_TOKENS] = outcome->prompt_tokens;
-    probe->has_end = 1;
-    probe->state = TP_SENDING;
-    if (!probe->streamed && !probe->stopped) tp_say_tokens(probe, 0, (uint32_t)probe->end[TP_MADE]);
-    tp_say_end(probe);
-    probe->state = TP_IDLE;
-}
-
-static void carry_out_run(tp_probe *probe) {
-    const tp_config *config = probe->config;
-    tp_outcome *outcome = &probe->outcome;
-    tp_run run;
-    run.prompt = config->prompt;
-    run.prompt_bytes = probe->prompt_got;
-    run.max_tokens = probe->max_tokens;
-    memset(outcome, 0xFF, sizeof *outcome); /* every mark is TP_UNKNOWN */
-    outcome->prompt_tokens = 0;
-    outcome->ended_eos = 0;
-    outcome->fault_code = outcome->fault_text = NULL;
-    probe->state = TP_RUNNING;
-    probe->stopped = 0;
-    probe->generating = 1;
-    probe->end[TP_T0] = probe->stamped = tp_now(probe);
-    config->generate(config->user, probe, &run, outcome);
-    probe->end[TP_T_END] = tp_now(probe);
-    probe->generating = 0;
-    /* Whoever asked who we are in the middle of it wants to hear no more of this run. */
-    if (probe->state == TP_RUNNING) finish_run(probe);
-    if (probe->waiting[0]) resend(probe, probe->waiting);
-    probe->waiting[0] = 0;
-}
+static const char busy[] = "busy", bad_request[] = "bad_request";
 
 /* Messages */
 
 static void begin_prompt(tp_probe *probe, const uint32_t *said) {
-    forget_run(probe);
+    tp_run_forget(probe);
     probe->end[TP_RUN_ID] = said[1];
-    probe->pieces = (uint16_t)said[3];
+    probe->pieces = said[3];
     probe->pieces_got = 0;
-    probe->max_tokens = said[4];
+    probe->asked.max_tokens = said[4];
     probe->streamed = (uint8_t)said[5];
-    probe->prompt_got = 0;
+    probe->asked.prompt_bytes = 0;
     probe->state = TP_RECEIVING;
 }
 
@@ -96,7 +30,8 @@ static void begin_prompt(tp_probe *probe, const uint32_t *said) {
 static int on_piece(tp_probe *probe, const tp_asked *asked) {
     const tp_config *config = probe->config;
     const uint32_t *said = asked->values;
-    uint32_t run = said[1], piece = said[2];
+    uint32_t run = said[1], piece = said[2], count = said[6];
+    tp_tick values[3];
     if (probe->end[TP_RUN_ID] != run) {
         if (probe->generating) {
             complain(probe, run, busy);
@@ -104,55 +39,55 @@ static int on_piece(tp_probe *probe, const tp_asked *asked) {
         }
         if (piece != 0) return 0;
         if (said[4] > config->token_count) {
-            refuse(probe, run, "bad_request\0too many tokens");
+            refuse(probe, run, bad_request);
             return 1;
         }
         begin_prompt(probe, said);
     }
     if (piece > probe->pieces_got || piece >= probe->pieces) return 0;
     if (piece == probe->pieces_got) {
-        if (asked->count > config->prompt_bytes - probe->prompt_got) {
-            refuse(probe, run, "too_long\0no memory for it");
+        if (count > config->prompt_bytes - probe->asked.prompt_bytes) {
+            refuse(probe, run, "too_long");
             return 1;
         }
-        memcpy(config->prompt + probe->prompt_got, asked->bytes, asked->count);
-        probe->prompt_got += asked->count;
+        memcpy(config->prompt + probe->asked.prompt_bytes, asked->bytes, count);
+        probe->asked.prompt_bytes += count;
         probe->pieces_got++;
     }
     /* A piece that came before is acknowledged again: the first word of that was lost. */
-    tp_say_start(probe);
-    if (probe->state == TP_RECEIVING && probe->pieces_got == probe->pieces) carry_out_run(probe);
+    values[0] = run;
+    values[1] = probe->pieces_got;
+    values[2] = tp_now(probe);
+    tp_say(probe, TP_SHAPE(4, TP_START), values, 3);
+    if (probe->state == TP_RECEIVING && probe->pieces_got == probe->pieces) tp_run_carry_out(probe);
     return 1;
 }
 
 static void on_hello(tp_probe *probe, const uint32_t *said) {
-    forget_run(probe);
+    tp_run_forget(probe);
     probe->waiting[0] = 0;
     probe->stopped = 1;
     if (said[2] > TP_PROTOCOL || said[3] < TP_PROTOCOL)
-        complain(probe, 0, "version\0this board speaks 1");
+        complain(probe, 0, "version");
     else
         tp_say_hello(probe, said[1]);
 }
 
 static void on_abort(tp_probe *probe, uint32_t run) {
     if (run != probe->end[TP_RUN_ID])
-        complain(probe, run, no_run);
+        complain(probe, run, tp_no_run);
     else if (probe->state == TP_RUNNING)
         probe->stopped = 1;
     else if (probe->has_end)
         tp_say_end(probe);
     else
-        refuse(probe, run, no_run);
+        refuse(probe, run, tp_no_run);
 }
 
 static void on_resend(tp_probe *probe, const uint32_t *said) {
-    if (!probe->generating) {
-        resend(probe, said);
-        return;
-    }
     if (probe->waiting[0]) probe->dropped++;
     memcpy(probe->waiting, said, sizeof probe->waiting);
+    if (!probe->generating) tp_run_resend(probe);
 }
 
 static void on_loop(tp_probe *probe, const uint32_t *said) {
@@ -168,7 +103,7 @@ static void on_loop(tp_probe *probe, const uint32_t *said) {
     if (config->loop != NULL) values[1] = config->loop(config->user, said[2]);
     values[3] = tp_now(probe);
     if (values[1] == 0)
-        complain(probe, 0, "bad_request\0no such loop");
+        complain(probe, 0, bad_request);
     else
         tp_say(probe, TP_SHAPE(5, TP_LOOP), values, 4);
 }
@@ -228,7 +163,7 @@ int tp_token_made(tp_probe *probe, uint32_t id) {
     tp_tick now = tp_now(probe);
     uint32_t made = (uint32_t)probe->end[TP_MADE];
     tp_token *token = &probe->config->tokens[made];
-    if (!probe->generating || probe->stopped || made >= probe->max_tokens) return 1;
+    if (!probe->generating || probe->stopped || made >= probe->asked.max_tokens) return 1;
     token->id = id;
     token->tick = now;
     probe->end[TP_MADE] = made + 1;
@@ -238,7 +173,7 @@ int tp_token_made(tp_probe *probe, uint32_t id) {
         tp_say_stats(probe, 0);
     }
     take_received(probe);
-    return probe->stopped || made + 1 >= probe->max_tokens;
+    return probe->stopped || made + 1 >= probe->asked.max_tokens;
 }
 
 static int is_within(size_t value, size_t least, size_t most) { return value >= least && value <= most; }
@@ -251,6 +186,7 @@ int tp_init(tp_probe *probe, const tp_config *config) {
         return -1;
     memset(probe, 0, sizeof *probe);
     probe->config = config;
+    probe->asked.prompt = config->prompt;
     probe->tick_mask = (tp_tick)~(tp_tick)0 >> (8 * sizeof(tp_tick) - facts->tick_bits);
     tp_frame_forget(probe);
     tp_say_hello(probe, 0);

@@ -24,6 +24,7 @@ extern "C" {
 
 #define TP_PROTOCOL 1
 #define TP_MAX_BODY 1024 /* longest body that the link allows, either way */
+#define TP_MAX_TEXT 255  /* so many bytes of a token's text travel */
 
 /* The counter's type: uint32_t for counters of up to 32 bits, uint64_t with -DTP_TICK_64. */
 #ifdef TP_TICK_64
@@ -80,7 +81,7 @@ typedef struct {
     void (*write)(void *user, const uint8_t *bytes, size_t count); /* bounded: it may drop, it may not hang */
     tp_tick (*ticks)(void *user);
     void (*generate)(void *user, tp_probe *probe, const tp_run *run, tp_outcome *outcome);
-    /* The text of a token: its bytes (any, even none) and how many. NULL: tokens travel without text. */
+    /* The text of a token: its bytes (any, even none) and how many, the same each time. NULL: tokens travel without. */
     const uint8_t *(*text)(void *user, uint32_t id, size_t *count);
     /* Executes a loop of about `instructions` known instructions and returns how many exactly; NULL where there is no
      * such loop. Only emulated boards are asked for it: their clock is checked by it. */
@@ -98,14 +99,14 @@ typedef struct {
 /* The state of a link; its content is the library's own. It takes about 450 bytes, 320 of which are for sending. */
 struct tp_probe {
     const tp_config *config;
-    uint8_t frame_state, cobs_left, cobs_zero; /* what is being received */
+    uint8_t encoded, is_frame, cobs_left, cobs_zero; /* what is being received */
     uint8_t state, streamed, stopped, generating, has_end;
     uint8_t tx_after_full;
     uint16_t crc, tx_crc, tx_fill, tx_part;
-    uint16_t pieces, pieces_got;
     volatile uint32_t ring_in, ring_out, ring_lost;
     uint32_t received; /* bytes of the frame so far, decoded */
-    uint32_t dropped, prompt_got, max_tokens;
+    uint32_t dropped, pieces, pieces_got;
+    tp_run asked; /* as much of it as has come */
     uint32_t waiting[4]; /* a Resend that came in a run's middle waits for its end */
     tp_tick tick_mask, stamped;
     tp_tick end[6]; /* run, reason, prompt tokens, tokens made, t0, t_end: as `End` says them */

@@ -25,26 +25,27 @@ uint32_t tp_crc32(uint32_t crc, uint32_t word); /* four bytes, least significant
 void tp_frame_forget(tp_probe *probe);
 uint32_t tp_frame_take(tp_probe *probe, uint32_t byte);
 
-/* frames_out.c: a body's bytes go through put one by one between begin and end; no body is ever held whole. */
+/* frames_out.c: a body's bytes go through put one by one between begin and end; no body is ever held whole. One frame is
+ * made at a time: of several probes, each must be polled by the same thread. */
 void tp_frame_begin(tp_probe *probe);
-void tp_put(tp_probe *probe, uint32_t byte);
-void tp_frame_end(tp_probe *probe);
+void tp_put(uint32_t byte);
+void tp_frame_end(void);
 
 /* writing.c: MessagePack values, each in its shortest encoding. */
 #define TP_NIL 0xC0
-void tp_put_uint(tp_probe *probe, uint64_t value);
-void tp_put_array(tp_probe *probe, uint32_t count);
-void tp_put_bin_header(tp_probe *probe, uint32_t count);
-void tp_put_content(tp_probe *probe, const uint8_t *bytes, uint32_t count);
-void tp_put_bin(tp_probe *probe, const void *bytes, uint32_t count);
-void tp_put_str(tp_probe *probe, const char *text, uint32_t most); /* cut after `most` bytes, between characters */
+void tp_put_uint(uint64_t value);
+void tp_put_array(uint32_t count);
+void tp_put_bin_header(uint32_t count);
+void tp_put_content(const uint8_t *bytes, uint32_t count);
+void tp_put_bin(const void *bytes, uint32_t count);
+void tp_put_str(const char *text, uint32_t most); /* cut after `most` bytes, between characters; NULL: nil */
 
-/* reading.c: what the host asks. `values` are its numbers in their order, the message's own first. */
+/* reading.c: what the host asks. `values` are its numbers in their order, the message's own first; of bytes it is how
+ * many there are, and `bytes` is where. */
 #define TP_MOST_VALUES 6 /* of a message, beside its number */
 typedef struct {
     uint32_t values[TP_MOST_VALUES + 1];
     const uint8_t *bytes;
-    uint32_t count;
 } tp_asked;
 
 /* 1 where a body is one whole message that we know, each of its fields within its bounds. */
@@ -53,13 +54,18 @@ int tp_read_message(tp_asked *asked, const uint8_t *body, uint32_t count);
 /* saying.c: the messages of the board, each as one frame. */
 tp_tick tp_now(tp_probe *probe);
 /* A message's elements and number, and its first values. A message that has no others ends with them. */
-#define TP_SHAPE(elements, number) ((uint32_t)(elements) << 8 | (number))
+#define TP_SHAPE(elements, number) ((uint32_t)((number) - 16) << 4 | (elements))
 void tp_say(tp_probe *probe, uint32_t shape, const tp_tick *values, uint32_t count);
 
 void tp_say_hello(tp_probe *probe, uint32_t nonce);
-void tp_say_start(tp_probe *probe);
 void tp_say_tokens(tp_probe *probe, uint32_t first, uint32_t stop); /* in as many groups as it takes */
 void tp_say_end(tp_probe *probe);
 void tp_say_fault(tp_probe *probe, uint32_t run, const char *code, const char *text);
 void tp_say_stats(tp_probe *probe, uint32_t nonce);
+/* run.c. */
+extern const char tp_no_run[];
+void tp_run_forget(tp_probe *probe);
+void tp_run_carry_out(tp_probe *probe);
+void tp_run_resend(tp_probe *probe); /* as probe->waiting says, if it does */
+
 #endif
