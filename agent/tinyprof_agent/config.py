@@ -20,7 +20,7 @@ PLAIN_VARIABLES: Final = {"LOG_LEVEL": ("log_level",), "MAX_WORKERS": ("max_work
 """Variables that are honoured without the prefix too; one with the prefix goes before them."""
 
 
-GoldenFile = Annotated[str, Meta(min_length=1, max_length=4096)]
+FileName = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class SpoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,8 +53,10 @@ class AgentConfig(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     """How many boards may measure at the same time; 0: as many as their processors allow."""
     host_sample_every_s: Annotated[float, Meta(ge=0, le=86400)] = 30.0
     """How often the agent's own machine is read; 0: never."""
-    golden_files: Annotated[list[GoldenFile], Meta(max_length=64)] = msgspec.field(default_factory=list)
+    golden_files: Annotated[list[FileName], Meta(max_length=64)] = msgspec.field(default_factory=list)
     """What models of one's own must say, as `tinyprof golden` writes it."""
+    model_files: Annotated[list[FileName], Meta(max_length=64)] = msgspec.field(default_factory=list)
+    """GGUF files of models that boards run: their headers tell how fast a board can be at best."""
     spool: SpoolConfig = SpoolConfig()
     clock: ClockConfig = ClockConfig()
     uplink: UplinkConfig = UplinkConfig()

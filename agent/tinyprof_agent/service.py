@@ -19,6 +19,7 @@ from tinyprof_agent.config import AgentConfig
 from tinyprof_agent.golden_files import BadGoldenFile, cases_of_files
 from tinyprof_agent.identity import version
 from tinyprof_agent.jobs import JobBook
+from tinyprof_agent.model_files import BadModelFile, shapes_of_files
 from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.uplink import Uplink
 from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
@@ -59,13 +60,14 @@ class AgentService:
     """An agent in this process. `start` returns at once; `stop` takes at most about `STOP_S` seconds."""
 
     def __init__(self, config: AgentConfig) -> None:
-        """Raises SpoolError, BadBoard, BadGoldenFile or SuiteError with one line; nothing is left open then."""
+        """Raises SpoolError, BadBoard, BadGoldenFile, BadModelFile or SuiteError; nothing is left open then."""
         self._config = config
         self._node = config.node
         self._clock: HostClock = host_clock(config.clock.trust)
         self._rng = random.Random()
         self._suites = shipped_suites()
         self._cases_of = cases_of_files(config.golden_files)
+        self._shape_of = shapes_of_files(config.model_files)
         self._started_ns = time.time_ns()
         self._version = version()
         self._counters: dict[str, int] = {}
@@ -129,6 +131,7 @@ class AgentService:
             on_progress=self._on_progress,
             is_expired=lambda job: job.deadline_ns <= self._wall_ns(),
             cases_of=self._cases_of,
+            shape_of=self._shape_of,
         )
 
     # ---- life
@@ -338,7 +341,7 @@ def run(config: AgentConfig) -> int:
     logging.getLogger().setLevel(config.log_level)
     try:
         service = AgentService(config)
-    except (SpoolError, BadBoard, BadGoldenFile, SuiteError) as why:
+    except (SpoolError, BadBoard, BadGoldenFile, BadModelFile, SuiteError) as why:
         print(f"tinyprof agent: {why}", file=sys.stderr)
         return 1 if isinstance(why, SpoolError) else 2
     stop = threading.Event()

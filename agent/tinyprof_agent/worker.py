@@ -298,6 +298,7 @@ class BoardWorker:
         return Surroundings(
             clock_ns=self._around.clock_ns,
             cases=self._around.cases_of(info.build),
+            shape_of=self._around.shape_of,
             read_host=self._around.read_host if _is_this_machine(info) else None,
             on_step=lambda step: self._progress(step, plan.job_id, plan.run_id),
             # The counts of an emulator are the same however often it lets others come first.

@@ -7,6 +7,8 @@ from typing import Literal, Protocol, cast
 
 from tinyprof_agent.breaker import BreakerPolicy
 from tinyprof_agent.conditions import HostState, read_host
+from tinyprof_agent.model_files import shipped_shape
+from tinyprof_agent.profiling.bound import ShapeOf
 from tinyprof_agent.profiling.golden_check import GoldenCases
 from tinyprof_models.golden import Activations, KvCache, shipped_golden
 from tinyprof_protocol.jobs import Job, Progress
@@ -49,4 +51,5 @@ class WorkerSurroundings:
     is_expired: Callable[[Job], bool] = lambda _: False
     read_host: Callable[[], HostState] = read_host
     cases_of: Callable[[Build], GoldenCases] = shipped_cases
+    shape_of: ShapeOf = shipped_shape
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)

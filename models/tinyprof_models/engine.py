@@ -44,6 +44,11 @@ class _Product:
         self._columns = matrix.weights.T
         self._rounds = int8_activations and matrix.quantized
 
+    @property
+    def size(self) -> int:
+        """How many numbers the matrix has."""
+        return int(self._columns.size)
+
     def __call__(self, rows: Floats) -> Floats:
         if self._rounds:
             rows = round_to_q8_0(rows)
@@ -105,6 +110,15 @@ class Engine:
         self._output_norm = model.output_norm
         self._output = _Product(model.output, int8)
         self._position = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights, as they are held here, that one token meets."""
+        numbers = self._query_width  # a row of the embedding
+        for layer in self._layers:
+            numbers += sum(one.size for one in (layer.qkv, layer.attention_output, layer.gate_up, layer.down))
+            numbers += layer.attention_norm.size + layer.feed_forward_norm.size
+        return 4 * (numbers + self._output.size + self._output_norm.size)
 
     def reset(self) -> None:
         """Empties the KV cache."""

@@ -75,7 +75,8 @@ class Loaded(_Message, frozen=True, tag="loaded"):
     """A model is ready.
 
     `activations` is what is in use: a file without quantized matrices has `float32` ones, whatever was asked.
-    `context` is in tokens; `load_ms` is the time from the request to this answer.
+    `context` is in tokens; `load_ms` is the time from the request to this answer. `weight_bytes` are read for each
+    token, and `read_bytes_s` is how fast one thread read so many at best, measured once; 0: not known.
     """
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -88,6 +89,8 @@ class Loaded(_Message, frozen=True, tag="loaded"):
     kv_cache: KvCache
     activations: Activations
     load_ms: float
+    weight_bytes: Count = 0
+    read_bytes_s: float = 0.0
 
 
 class TokenMade(_Message, frozen=True, tag="token"):

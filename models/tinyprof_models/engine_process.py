@@ -71,6 +71,7 @@ class EngineProcess:
         self._channel = channel
         self._engine_build = engine_build
         self._engine: Engine | None = None
+        self._read_rates: dict[int, float] = {}
 
     def serve(self, idle_seconds: float) -> None:
         """Answers requests until `Quit` or `idle_seconds` without one.
@@ -99,6 +100,7 @@ class EngineProcess:
     def _load(self, request: Load) -> None:
         from tinyprof_models.engine import Engine
         from tinyprof_models.model_file import ModelError, read_model
+        from tinyprof_models.read_rate import best_read_rate
 
         begin_ns = time.perf_counter_ns()
         self._engine = None
@@ -108,6 +110,9 @@ class EngineProcess:
         except ModelError as error:
             self._fail(error.code, str(error))
             return
+        read_bytes_s = self._read_rates.get(engine.weight_bytes)
+        if read_bytes_s is None:
+            read_bytes_s = self._read_rates[engine.weight_bytes] = best_read_rate(engine.weight_bytes)
         self._channel.send(
             Loaded(
                 sha256=model.sha256,
@@ -120,6 +125,8 @@ class EngineProcess:
                 kv_cache=engine.kv_cache,
                 activations=engine.activations,
                 load_ms=(time.perf_counter_ns() - begin_ns) / 1e6,
+                weight_bytes=engine.weight_bytes,
+                read_bytes_s=read_bytes_s,
             )
         )
 

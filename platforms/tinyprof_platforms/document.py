@@ -6,14 +6,14 @@ from tinyprof_platforms.catalogue import Platform, Platforms, shipped_platforms
 
 _HEAD = """# Platforms
 
-What is known of each platform before anything is measured, from `platforms/tinyprof_platforms/platforms.toml`, from which
-this page is written (`python -m tinyprof_platforms.document > docs/platforms.md`). `tinyprof platforms` shows the same,
-and `tinyprof fit` computes with it.
+What is known of each platform before anything is measured, from `platforms/tinyprof_platforms/platforms.toml`. This
+page is written from it (`python -m tinyprof_platforms.document > docs/platforms.md`), `tinyprof platforms` shows the
+same, and `tinyprof fit` computes with it.
 
-Every figure says where it is from: a document and its section; *derived* where we compute it from one; *estimate* where no
-document says it. Rates are the most that one core can do, so that what follows from them are bounds and no promises: the
-multiplications a clock count a multiplication and what unpacks its operands, not loads, loops and scales. RAM is what one
-firmware may have in one piece; regions that it may not have are listed too.
+Every figure says where it is from: a document and its section; *derived* where we compute it from one; *estimate* where
+no document says it. Rates are the most that one core can do, so that what follows from them are bounds and no promises:
+the multiplications a clock count a multiplication and what unpacks its operands, not loads, loops and scales. RAM is
+what one firmware may have in one piece; regions that it may not have are listed too.
 """
 
 _FIGURES = (

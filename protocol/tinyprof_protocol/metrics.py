@@ -58,6 +58,15 @@ _ALL: Final = (
     ),
     Metric("prefill_tps", "tokens/s", "higher", "prefill", "Prompt tokens (BOS counted) / TTFT.", _DESIGN),
     Metric("decode_tps", "tokens/s", "higher", "decode", "(n - 1) / (t_last - t_first).", _DESIGN),
+    Metric(
+        "bound_pct",
+        "%",
+        "higher",
+        "of bound",
+        "decode_tps as a share of the most that this platform can decode with this model, one core reading each weight "
+        "once a token and multiplying at its full rate. Not for emulated boards.",
+        "tinyprof, docs/platforms.md",
+    ),
     Metric("e2e_ms", "ms", "lower", "E2E", "From t0 until the last token's id is chosen.", _DESIGN, decimals=3),
     Metric(
         "inference_ms",

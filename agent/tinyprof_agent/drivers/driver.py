@@ -78,6 +78,10 @@ class BoardInfo:
     """The clock that times its runs is the host's own, so that there is nothing to check."""
     flash_bytes: int | None = None
     ram_is_rss: bool = False
+    weight_bytes: int | None = None
+    """Bytes of weights that its engine reads for each token, where it says so."""
+    read_bytes_s: float | None = None
+    """How fast its machine reads so many bytes at best, where that was measured."""
     emulation: Emulation | None = None
 
 

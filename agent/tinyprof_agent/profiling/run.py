@@ -21,6 +21,7 @@ from tinyprof_agent.drivers.driver import (
     RoundTrip,
 )
 from tinyprof_agent.profiling import emulated
+from tinyprof_agent.profiling.bound import bound_figures
 from tinyprof_agent.profiling.clock_check import ROUND_TRIPS, check_clock, host_clock_report
 from tinyprof_agent.profiling.golden_check import (
     Compared,
@@ -236,7 +237,8 @@ class _Run:
         return judge(evidence)
 
     def _figures(self, rounds: list[Round], gaps_ns: list[int], evidence: Evidence) -> dict[str, Figure]:
-        return figures(rounds, gaps_ns, evidence.clock, self.info.flash_bytes, evidence.cpu_share)
+        found = figures(rounds, gaps_ns, evidence.clock, self.info.flash_bytes, evidence.cpu_share)
+        return found | bound_figures(rounds, self.info, self.around.shape_of)
 
     def _gaps_to_keep(self, gaps_ns: list[int]) -> list[int]:
         return [] if gaps_withheld(gaps_ns, self.info.tick_hz) else gaps_ns[:MAX_GAPS_HELD]

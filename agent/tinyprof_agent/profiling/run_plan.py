@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tinyprof_agent.conditions import HostState
 from tinyprof_agent.drivers.driver import BoardError
+from tinyprof_agent.model_files import shipped_shape
+from tinyprof_agent.profiling.bound import ShapeOf
 from tinyprof_agent.profiling.golden_check import GoldenCases
 from tinyprof_platforms.suites import Suite
 from tinyprof_protocol.records import Result
@@ -46,6 +48,7 @@ class Surroundings:
     read_host: Callable[[], HostState] | None = None
     on_step: Callable[[Step], None] = lambda _: None
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
+    shape_of: ShapeOf = shipped_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,15 @@ class HostDriver:
             ctx=loaded.context,
             timing="device",
         )
-        return BoardInfo(build, identity="", tick_hz=10**9, host_clock=True, ram_is_rss=True)
+        return BoardInfo(
+            build,
+            identity="",
+            tick_hz=10**9,
+            host_clock=True,
+            ram_is_rss=True,
+            weight_bytes=loaded.weight_bytes or None,
+            read_bytes_s=loaded.read_bytes_s or None,
+        )
 
     def generate(
         self,
