@@ -41,8 +41,8 @@ typedef struct {
     tp_tick tick;
 } tp_token;
 
-/* What the board says of itself; every string ends in a zero, is UTF-8 and within the bound of its field in
- * docs/link-protocol.md. A size or rate of 0 is "not known"; identity may be NULL. */
+/* What the board says of itself; every string ends in a zero and is UTF-8, and what is longer than its field in
+ * docs/link-protocol.md is cut. None is NULL but identity. A size or rate of 0 is "not known". */
 typedef struct {
     const char *firmware_name, *firmware_version;
     const uint8_t *build_id;
@@ -87,7 +87,7 @@ typedef struct {
      * such loop. Only emulated boards are asked for it: their clock is checked by it. */
     uint32_t (*loop)(void *user, uint32_t instructions);
     uint32_t boot;                                          /* another one at each start */
-    uint8_t *ring;      size_t ring_bytes;                  /* received bytes until tp_poll; 128 or more */
+    uint8_t *ring;      size_t ring_bytes;                  /* received bytes until tp_poll; 128 or more, see README.md */
     uint8_t *body;      size_t body_bytes;                  /* one message from the host: this is `rx_max`, 64 to 1,024 */
     uint8_t *prompt;    size_t prompt_bytes;                /* a whole prompt */
     tp_token *tokens;   size_t token_count;                 /* this is `token_max`, 1 to 65,535 */
@@ -96,7 +96,7 @@ typedef struct {
 /* The buffer of what is sent: one part of COBS, its delimiters, and some short parts before it so that writes are few. */
 #define TP_TX_BYTES 320
 
-/* The state of a link; its content is the library's own. It takes about 450 bytes, 320 of which are for sending. */
+/* The state of a link; its content is the library's own. It takes about 470 bytes, 320 of which are for sending. */
 struct tp_probe {
     const tp_config *config;
     uint8_t encoded, is_frame, cobs_left, cobs_zero; /* what is being received */
@@ -117,7 +117,8 @@ struct tp_probe {
 /* Begins: empties everything and says `Hello` unasked. Returns 0, or -1 where config breaks a bound that is named above. */
 int tp_init(tp_probe *probe, const tp_config *config);
 
-/* A byte that arrived. The only function that an interrupt may call; what the ring cannot take is counted. */
+/* A byte that arrived. The only function that an interrupt may call, of the core that polls; what the ring cannot take is
+ * counted. */
 void tp_receive(tp_probe *probe, uint8_t byte);
 
 /* Deals with everything that has arrived, runs included; returns at once when there is nothing. */

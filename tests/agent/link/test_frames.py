@@ -177,6 +177,18 @@ def test_a_frame_beyond_the_limit_is_counted_and_dropped() -> None:
     assert (decoded.bodies, decoded.log, decoder.bad_crc) == ([b"\x91\x05"], b"", 1)
 
 
+@pytest.mark.parametrize("extra", [1, 2, 3, 4])
+def test_a_body_that_is_a_little_too_long_is_dropped_however_short_it_encodes(extra: int) -> None:
+    # Many zeros make few parts, and so the frame is no longer than one of the longest body may be.
+    decoder = FrameDecoder()
+    body = b"\x92\xc5" + (MAX_BODY_BYTES - 5 + extra).to_bytes(2, "big") + bytes(MAX_BODY_BYTES - 5 + extra)
+    body += b"\x00"
+    assert len(body) == MAX_BODY_BYTES + extra
+    line = b"\x00" + cobs_encode(body + crc16(body).to_bytes(2, "big")) + b"\x00"
+    assert decoder.feed(line + encode_frame(b"\x91\x05")).bodies == [b"\x91\x05"]
+    assert decoder.bad_crc == 1
+
+
 def test_log_is_handed_on_before_any_zero_byte() -> None:
     assert FrameDecoder().feed(b"booting...").log == b"booting..."
 

@@ -3,7 +3,7 @@
 import ctypes
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -38,10 +38,8 @@ def load_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], An
             library = tmp_path_factory.mktemp("probe") / f"probe{bits}.so"
             define = ["-DTP_TICK_64"] if bits == 64 else []
             shim = compilers.HERE / "board_shim.c"
-            compilers.run(
-                [gcc, *compilers.STRICT, "-Wno-unused-parameter", *define, "-O1", "-g", "-fPIC", "-shared"]
-                + [f"-I{compilers.PROBE}", *compilers.SOURCES, shim, "-o", library]
-            )
+            flags = ["-Wno-unused-parameter", *define, "-O1", "-g", "-fPIC", "-shared", f"-I{compilers.PROBE}"]
+            compilers.run([gcc, *compilers.STRICT, *flags, *compilers.SOURCES, shim, "-o", library])
             loaded[bits] = ctypes.CDLL(str(library))
         return loaded[bits]
 
@@ -62,6 +60,6 @@ class _Benches:
 
 
 @pytest.fixture
-def make_probe(load_library: Callable[[int], Any]) -> Iterator[Callable[..., Any]]:
+def make_probe(load_library: Callable[[int], Any]) -> Callable[..., Any]:
     """Makes a bench: a driver and the C probe on one line; see `probe_boards.make_bench` for what may be given."""
-    yield _Benches(load_library)
+    return _Benches(load_library)

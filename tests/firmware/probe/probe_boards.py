@@ -31,7 +31,7 @@ class HandClock:
 
 @dataclass
 class Settings:
-    """What a board is and does. `on_token` is told each token's index before it is made; `token_ms` how long it takes."""
+    """What a board is and does. `on_token` is told each token's index before it is made, `token_ms` says its time."""
 
     tick_bits: int = 32
     tick_hz: int = 10**9
@@ -140,7 +140,7 @@ class CBoard:
 
 
 class Line:
-    """Both ends of a line in memory. The board runs ahead; what it writes reaches the host when its clock gets there."""
+    """Both ends of a line in memory. The board runs ahead; what it writes reaches the host at its own time."""
 
     def __init__(self, host: HandClock, at_board: HandClock) -> None:
         self._host, self._at_board = host, at_board

@@ -29,5 +29,7 @@ def run(command: Sequence[str | Path], timeout_s: float = 120.0) -> str:
     """Runs a program and returns what it wrote; its failure is the test's."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout_s)
     if done.returncode:
-        pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+        pytest.fail(
+            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}"
+        )
     return done.stdout

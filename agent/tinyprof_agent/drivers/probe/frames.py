@@ -86,6 +86,7 @@ class FrameDecoder:
 
     def __init__(self, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         longest = max_body_bytes + CRC_BYTES
+        self._max_body = max_body_bytes
         self._max_encoded = longest + longest // (_LONGEST_RUN - 1) + 1
         self._pending = bytearray()
         self._is_log = False
@@ -131,7 +132,7 @@ class FrameDecoder:
             self.bad_crc += 1
         elif self._pending:
             body = _checked_body(self._pending)
-            if body is None:
+            if body is None or len(body) > self._max_body:
                 self.bad_crc += 1
             else:
                 bodies.append(body)
