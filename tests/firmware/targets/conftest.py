@@ -108,6 +108,7 @@ class EmulatedBoard:
     emulator: Emulator
     driver: ProbeDriver
     info: BoardInfo
+    port: BytePort
     said: bytearray
     """Every byte that the board has sent."""
 
@@ -131,10 +132,9 @@ def start_board() -> Iterator[Callable[[str, Path], EmulatedBoard]]:
             endings.callback(emulator.end)
             said = bytearray()
             options = Options(port=f"socket://127.0.0.1:{emulator.port}", reset="none", open_s=20.0, answer_s=5.0)
-            driver = ProbeDriver(
-                name, options, time.monotonic_ns, lambda port, baud: RecordingPort(SerialPort(port, baud), said)
-            )
+            port = RecordingPort(SerialPort(options.port, options.baud), said)
+            driver = ProbeDriver(name, options, time.monotonic_ns, lambda *_: port)
             endings.callback(driver.close)
-            return EmulatedBoard(target, emulator, driver, driver.open(), said)
+            return EmulatedBoard(target, emulator, driver, driver.open(), port, said)
 
         yield begin

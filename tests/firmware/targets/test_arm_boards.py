@@ -6,13 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tinyprof_agent.drivers.driver import BoardError, Generation
-from tinyprof_agent.drivers.probe.frames import FrameDecoder
-from tinyprof_agent.drivers.probe.messages import Hello, Log, decode_board_message
+from tinyprof_agent.drivers.probe.frames import FrameDecoder, encode_frame
+from tinyprof_agent.drivers.probe.messages import (
+    RUNNING,
+    AskStats,
+    End,
+    Hello,
+    Log,
+    Run,
+    Stats,
+    decode_board_message,
+    encode_message,
+)
 from tinyprof_agent.profiling.golden_check import compare, overall
 from tinyprof_models.golden import shipped_golden
 
@@ -21,6 +31,8 @@ LOOP = 2_000_000
 STACK_BYTES = 8192
 LIMIT_S = 120.0
 NEVER = threading.Event()
+BURST = range(1, 21)
+Told = TypeVar("Told")
 
 Build = Callable[..., Path]
 StartBoard = Callable[[str, Path], Any]
@@ -43,16 +55,15 @@ def duration_ns(run: Generation) -> int:
     return run.token_ns[-1] - run.t0_ns
 
 
+def told(said: bytearray, kind: type[Told]) -> list[Told]:
+    """All messages of a kind that the board has sent."""
+    messages = [decode_board_message(body) for body in FrameDecoder().feed(bytes(said)).bodies]
+    return [message for message in messages if isinstance(message, kind)]
+
+
 def logs_of(said: bytearray) -> list[str]:
     """The lines of the board's log that came in frames."""
-    messages = [decode_board_message(body) for body in FrameDecoder().feed(bytes(said)).bodies]
-    return [message.text.decode() for message in messages if isinstance(message, Log)]
-
-
-def hellos_of(said: bytearray) -> list[Hello]:
-    """What the board said of itself, each time that it did."""
-    messages = [decode_board_message(body) for body in FrameDecoder().feed(bytes(said)).bodies]
-    return [message for message in messages if isinstance(message, Hello)]
+    return [message.text.decode() for message in told(said, Log)]
 
 
 def elf_sizes(size: str, image: Path) -> tuple[int, int]:
@@ -114,6 +125,20 @@ def test_a_loop_of_known_instructions_reads_back_on_the_real_counter(arm_board: 
     assert abs(twice.board_ns / checked.board_ns / (twice.instructions / checked.instructions) - 1) < 1e-3
 
 
+def test_what_comes_during_a_forward_pass_is_not_lost(arm_board: Any) -> None:
+    """A run and twenty questions right behind it, in one go: each is answered, most of them while it runs."""
+    questions = b"".join(encode_frame(encode_message(AskStats(nonce))) for nonce in BURST)
+    arm_board.port.write(encode_frame(encode_message(Run(7, 0, 1, 8, 0, b"The little dog"))) + questions)
+    deadline = time.monotonic() + LIMIT_S
+    while not (told(arm_board.said, End) and len(told(arm_board.said, Stats)) >= len(BURST)):
+        assert time.monotonic() < deadline, told(arm_board.said, Stats)
+        arm_board.port.read(0.05)
+    stats = [message for message in told(arm_board.said, Stats) if message.nonce]
+    assert [message.nonce for message in stats] == list(BURST)
+    assert stats[0].state == RUNNING
+    assert stats[-1].dropped == 0
+
+
 CAUSES = {
     ("stm32f405", "!fault"): "undefined instruction, pc 0x080",
     ("stm32f405", "!overflow"): r"stack overflow, .* address 0x1fff",
@@ -138,5 +163,5 @@ def test_a_fault_is_reported_by_the_start_after_it(
     board.driver.round_trip()  # by its answer all that the start had to say has come
     assert re.search(f"reset by a fault: {CAUSES[target, prompt]}", logs_of(board.said)[-1]), logs_of(board.said)
     assert generate(board, "One day", 4).tokens == before
-    boots = [hello.boot for hello in hellos_of(board.said)]
+    boots = [hello.boot for hello in told(board.said, Hello)]
     assert len(set(boots)) == 2, boots
