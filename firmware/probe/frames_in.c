@@ -1,4 +1,4 @@
-/* From the line to bodies: COBS and CRC undone byte by byte. What is no frame is left out, as the page on the link says. */
+/* From the line to bodies: COBS and CRC undone byte by byte. What is no frame is left out. */
 #include "tp_internal.h"
 
 enum { CRC_BYTES = 2 };

@@ -1,4 +1,4 @@
-/* The state machine: what the board does with each message, and how it carries out a run. */
+/* The state machine: what the board does with each message, and the ring that bytes come through. */
 #include <string.h>
 
 #include "tp_internal.h"
@@ -26,8 +26,8 @@ static void begin_prompt(tp_probe *probe, const uint32_t *said) {
     probe->state = TP_RECEIVING;
 }
 
-/* Each of these returns 0 where the message is to be dropped. `said` are its values, its number first. */
-static int on_piece(tp_probe *probe, const tp_asked *asked) {
+/* In what follows `said` are a message's values, its number first. */
+static void on_piece(tp_probe *probe, const tp_asked *asked) {
     const tp_config *config = probe->config;
     const uint32_t *said = asked->values;
     uint32_t run = said[1], piece = said[2], count = said[6];
@@ -35,20 +35,26 @@ static int on_piece(tp_probe *probe, const tp_asked *asked) {
     if (probe->end[TP_RUN_ID] != run) {
         if (probe->generating) {
             complain(probe, run, busy);
-            return 1;
+            return;
         }
-        if (piece != 0) return 0;
+        if (piece != 0) {
+            probe->dropped++;
+            return;
+        }
         if (said[4] > config->token_count) {
             refuse(probe, run, bad_request);
-            return 1;
+            return;
         }
         begin_prompt(probe, said);
     }
-    if (piece > probe->pieces_got || piece >= probe->pieces) return 0;
+    if (piece > probe->pieces_got || piece >= probe->pieces) {
+        probe->dropped++;
+        return;
+    }
     if (piece == probe->pieces_got) {
         if (count > config->prompt_bytes - probe->asked.prompt_bytes) {
             refuse(probe, run, "too_long");
-            return 1;
+            return;
         }
         memcpy(config->prompt + probe->asked.prompt_bytes, asked->bytes, count);
         probe->asked.prompt_bytes += count;
@@ -60,7 +66,6 @@ static int on_piece(tp_probe *probe, const tp_asked *asked) {
     values[2] = tp_now(probe);
     tp_say(probe, TP_SHAPE(4, TP_START), values, 3);
     if (probe->state == TP_RECEIVING && probe->pieces_got == probe->pieces) tp_run_carry_out(probe);
-    return 1;
 }
 
 static void on_hello(tp_probe *probe, const uint32_t *said) {
@@ -111,16 +116,18 @@ static void on_loop(tp_probe *probe, const uint32_t *said) {
 static void on_body(tp_probe *probe, uint32_t count) {
     tp_asked asked;
     const uint32_t *said = asked.values;
-    int is_ours = tp_read_message(&asked, probe->config->body, count);
-    if (is_ours) switch (said[0]) {
-        case TP_ASK_HELLO: on_hello(probe, said); break;
-        case TP_RUN: is_ours = on_piece(probe, &asked); break;
-        case TP_ABORT: on_abort(probe, said[1]); break;
-        case TP_ASK_STATS: tp_say_stats(probe, said[1]); break;
-        case TP_RESEND: on_resend(probe, said); break;
-        default: on_loop(probe, said); break;
-        }
-    if (!is_ours) probe->dropped++;
+    if (!tp_read_message(&asked, probe->config->body, count)) {
+        probe->dropped++;
+        return;
+    }
+    switch (said[0]) {
+    case TP_ASK_HELLO: on_hello(probe, said); break;
+    case TP_RUN: on_piece(probe, &asked); break;
+    case TP_ABORT: on_abort(probe, said[1]); break;
+    case TP_ASK_STATS: tp_say_stats(probe, said[1]); break;
+    case TP_RESEND: on_resend(probe, said); break;
+    default: on_loop(probe, said); break;
+    }
 }
 
 /* Bytes */
@@ -129,8 +136,8 @@ static uint32_t after(const tp_probe *probe, uint32_t index) {
     return index + 1 == probe->config->ring_bytes ? 0 : index + 1;
 }
 
-/* The producer writes the byte and then ring_in, the consumer reads ring_in and then the byte; all are volatile, so that
- * the compiler keeps this order, and one core sees its own writes in it. One place is left empty. */
+/* The producer writes the byte and then ring_in, the consumer reads ring_in and then the byte; all are volatile, so
+ * that the compiler keeps this order, and one core sees its own writes in it. One place is left empty. */
 void tp_receive(tp_probe *probe, uint8_t byte) {
     uint32_t in = probe->ring_in, next = after(probe, in);
     if (next == probe->ring_out) {

@@ -12,8 +12,8 @@ static const uint8_t long_types[32] = {
     NEVER,     STRING + 1, STRING + 2, STRING + 4, ITEMS + 2,  ITEMS + 4,  NEVER,      NEVER,
 };
 
-/* The values of each message behind its number: what it is, NUMBER or BINARY; how many bits it has; whether it may be 0.
- * A 0 ends them. */
+/* The values of each message behind its number: what it is, NUMBER or BINARY; how many bits it has; whether it may be
+ * 0. A 0 ends them. */
 enum { BITS = 0x3F, NOT_ZERO = 0x40 };
 enum { ID = 32 | NOT_ZERO, U32 = 32, U8 = 8, U16 = 16, COUNT16 = 16 | NOT_ZERO, BYTES = BINARY | 32 };
 static const uint8_t messages[][TP_MOST_VALUES + 1] = {

@@ -21,8 +21,9 @@ void tp_say(tp_probe *probe, uint32_t shape, const tp_tick *values, uint32_t cou
     if (count + 1 == elements) tp_frame_end();
 }
 
-/* What `Hello` says after its first three fields: what kind each is, and where it stands in tp_facts. A text's kind is how
- * long it may be. */
+/* What `Hello` says after its first three fields: what kind each is, and where it stands in tp_facts, in words of four
+ * bytes. A text's kind is how long it may be. */
+typedef char facts_stand_in_words[offsetof(tp_facts, ctx) % 4 == 0 && offsetof(tp_facts, ctx) < 1024 ? 1 : -1];
 enum { ARRAY, WIDE, WORD, SHA256, BUILD, LIMITS };
 #define FACT(kind, field) (kind), (uint8_t)(offsetof(tp_facts, field) / 4)
 static const uint8_t facts_in_hello[] = {
@@ -77,7 +78,7 @@ static const uint8_t *text_of(tp_probe *probe, uint32_t index, uint32_t *count) 
     return text;
 }
 
-/* How far a group goes that begins at `first`: to the token before which it might be too long. *text_bytes: its text. */
+/* How far a group goes that begins at `first`: to before what might make it too long. *text_bytes: its text. */
 static uint32_t end_of_group(tp_probe *probe, uint32_t first, uint32_t stop, uint32_t *text_bytes) {
     uint32_t room = TP_MAX_BODY - AROUND_TOKENS, index, count;
     *text_bytes = 0;

@@ -1,8 +1,8 @@
 /* tinyprobe: the board's side of tinyprof's link, for one's own firmware.
  *
  * C99, no allocation, no dependencies but <stdint.h>, <stddef.h> and <string.h>. Every byte on the line is specified in
- * docs/link-protocol.md. The user gives two functions, one that writes bytes and one that reads a counter; gives memory;
- * feeds what arrives; and calls tp_poll() from the main loop:
+ * docs/link-protocol.md. The user gives two functions, one that writes bytes and one that reads a counter; gives
+ * memory; feeds what arrives; and calls tp_poll() from the main loop:
  *
  *     static uint8_t memory_in[512], memory_prompt[512];
  *     static tp_token memory_tokens[256];
@@ -72,7 +72,7 @@ typedef struct {
     uint32_t prompt_tokens;
     int ended_eos;                             /* the last token is end-of-sequence */
     uint64_t ram_peak, heap_peak, stack_peak;  /* bytes, high-water marks */
-    const char *fault_code, *fault_text;       /* NULL, or the run failed: too_long, model, memory, internal; one line */
+    const char *fault_code, *fault_text;       /* NULL, or why it failed: too_long, model, memory, internal; one line */
 } tp_outcome;
 
 typedef struct {
@@ -87,13 +87,13 @@ typedef struct {
      * such loop. Only emulated boards are asked for it: their clock is checked by it. */
     uint32_t (*loop)(void *user, uint32_t instructions);
     uint32_t boot;                                          /* another one at each start */
-    uint8_t *ring;      size_t ring_bytes;                  /* received bytes until tp_poll; 128 or more, see README.md */
-    uint8_t *body;      size_t body_bytes;                  /* one message from the host: this is `rx_max`, 64 to 1,024 */
+    uint8_t *ring;      size_t ring_bytes;                  /* received bytes until tp_poll: README.md; 128 or more */
+    uint8_t *body;      size_t body_bytes;                  /* one message of the host: this is `rx_max`, 64 to 1,024 */
     uint8_t *prompt;    size_t prompt_bytes;                /* a whole prompt */
     tp_token *tokens;   size_t token_count;                 /* this is `token_max`, 1 to 65,535 */
 } tp_config;
 
-/* The buffer of what is sent: one part of COBS, its delimiters, and some short parts before it so that writes are few. */
+/* The buffer of what is sent: a part of COBS, its delimiters, and short parts before it, so that writes are few. */
 #define TP_TX_BYTES 320
 
 /* The state of a link; its content is the library's own. It takes about 470 bytes, 320 of which are for sending. */
@@ -114,11 +114,11 @@ struct tp_probe {
     uint8_t tx[TP_TX_BYTES];
 };
 
-/* Begins: empties everything and says `Hello` unasked. Returns 0, or -1 where config breaks a bound that is named above. */
+/* Begins: empties everything and says `Hello` unasked. Returns 0, or -1 where config breaks a bound named above. */
 int tp_init(tp_probe *probe, const tp_config *config);
 
-/* A byte that arrived. The only function that an interrupt may call, of the core that polls; what the ring cannot take is
- * counted. */
+/* A byte that arrived. The only function that an interrupt may call, of the core that polls; what the ring cannot take
+ * is counted. */
 void tp_receive(tp_probe *probe, uint8_t byte);
 
 /* Deals with everything that has arrived, runs included; returns at once when there is nothing. */

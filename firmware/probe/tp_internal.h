@@ -25,8 +25,8 @@ uint32_t tp_crc32(uint32_t crc, uint32_t word); /* four bytes, least significant
 void tp_frame_forget(tp_probe *probe);
 uint32_t tp_frame_take(tp_probe *probe, uint32_t byte);
 
-/* frames_out.c: a body's bytes go through put one by one between begin and end; no body is ever held whole. One frame is
- * made at a time: of several probes, each must be polled by the same thread. */
+/* frames_out.c: a body's bytes go through put one by one between begin and end; no body is ever held whole. One frame
+ * is made at a time: several probes must be polled by the same thread. */
 void tp_frame_begin(tp_probe *probe);
 void tp_put(uint32_t byte);
 void tp_frame_end(void);

@@ -1,5 +1,5 @@
 /* Any bytes into the probe, runs with a toy model included. The input's first bytes are the board's configuration; the
- * rest is a script: a byte says how many of the next bytes arrive before the next poll, or the next token. What the board
+ * rest is a script: a byte says how many of the next bytes arrive before the next poll, or the next token. What it
  * writes must be frames that our own decoder takes, whole to the last byte. Built with FUZZ_REPLAY, it reads the packed
  * corpus that its argument names: for each input its length as two bytes, the less significant first, and its bytes. */
 #include <stdio.h>

@@ -3,7 +3,7 @@
  *   line LINE DROPPED BODY…  what the decoder makes of a line
  *   host LINE MESSAGE VALUE… a message of the host: its number and its values in order, bytes as hex after a colon
  *   bad BODY                 no message that we know
- *   board LINE VALUE…        values that the writer is to make into this very line: [n array, u uint, s str, b bin, - nil
+ *   board LINE VALUE…        values to make into this very line: [n array, u uint, s str, b bin, - nil
  * Says what does not agree and ends with 1. */
 #include <inttypes.h>
 #include <stdio.h>

@@ -44,8 +44,9 @@ static const uint8_t *text(void *user, uint32_t id, size_t *count) {
 
 void app_main(void) {
     static const uint8_t sha256[32] = MODEL_SHA256;
-    static tp_facts facts = {.firmware_name = "tinyprof-idf", .firmware_version = FIRMWARE_VERSION, .platform = CONFIG_IDF_TARGET,
-                             .tick_hz = 1000000, .tick_bits = 32, .model_name = MODEL_NAME};
+    static tp_facts facts = {.firmware_name = "tinyprof-idf", .firmware_version = FIRMWARE_VERSION,
+                             .platform = CONFIG_IDF_TARGET, .tick_hz = 1000000, .tick_bits = 32,
+                             .model_name = MODEL_NAME};
     static tp_config config = {
         .facts = &facts, .write = serial_write, .ticks = serial_ticks, .generate = generate, .text = text,
         .ring = ring, .ring_bytes = sizeof ring, .body = body, .body_bytes = sizeof body,

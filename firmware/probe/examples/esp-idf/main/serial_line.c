@@ -8,7 +8,7 @@ enum { PORT = UART_NUM_0, ROOM = 1024 };
 
 void serial_start(void) {
     const uart_config_t line = {
-        .baud_rate = 115200, .data_bits = UART_DATA_8_BITS, .parity = UART_PARITY_DISABLE, .stop_bits = UART_STOP_BITS_1};
+        .baud_rate = 115200, .data_bits = UART_DATA_8_BITS, .stop_bits = UART_STOP_BITS_1};
     ESP_ERROR_CHECK(uart_driver_install(PORT, ROOM, ROOM, 0, NULL, 0));
     ESP_ERROR_CHECK(uart_param_config(PORT, &line));
 }
