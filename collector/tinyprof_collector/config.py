@@ -48,6 +48,8 @@ class InfluxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How long records are gathered for a post at most."""
     timeout_s: Annotated[float, Meta(ge=0.1, le=300)] = 10.0
     posts_at_once: Annotated[int, Meta(ge=1, le=16)] = 2
+    gzip: Literal["auto", "on", "off"] = "auto"
+    """Whether posts are compressed; `auto`: unless the server is on this machine."""
     whole_records: bool = True
     """Whether a line also holds the record's bytes, which details of runs are read back from."""
 

@@ -328,15 +328,18 @@ def reply_of(
 def _verified(row: LedgerRow, counts: dict[str, StoreCount], problems: list[str]) -> LedgerRow:
     """A store must hold what is counted as stored. It may also hold what the ledger takes on the agent's word, and
     what was written but not accounted before a crash, which the agent still owes and sends again. It may have deleted,
-    as too old, what came again after that and is counted as expired. Where there are several stores, one may hold what
-    another refused or had no room in its retention for. With nothing of all that, the two counts must be equal.
+    as too old, what came again after that and is counted as expired. What was written before a crash, or by one of
+    several stores, and was not accounted may since have been evicted or lost by the agent. Where there are several
+    stores, one may hold what another refused or had no room in its retention for. With nothing of all that, the two
+    counts must be equal.
     """
     beyond = row.quarantined + row.discarded + row.expired if len(counts) > 1 else 0
     lowest: int | None = None
     for store, count in counts.items():
         ever = count.held + count.deleted
         least = row.stored if count.counts_deleted else 0
-        most = row.stored + row.stored_on_word + row.in_spool + max(beyond, min(count.deleted, row.expired))
+        unaccounted = row.in_spool + row.evicted + row.missing
+        most = row.stored + row.stored_on_word + unaccounted + max(beyond, min(count.deleted, row.expired))
         if not least <= ever <= most:
             problems.append(f"{_name(row)}: {row.stored} counted as stored, the store {store} counts {ever}")
         lowest = ever if lowest is None else min(lowest, ever)

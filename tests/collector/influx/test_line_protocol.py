@@ -10,6 +10,7 @@ from tinyprof_collector.stores.influx import line_protocol
 from tinyprof_collector.stores.influx.line_protocol import (
     MAX_TIME_NS,
     TAG_CHARACTERS,
+    FixedParts,
     Unwritable,
     canary_line,
     line_of,
@@ -21,7 +22,7 @@ from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Event, Figure, Record, Result, Sample
-from tinyprof_protocol.series import KnownSeries, series_of
+from tinyprof_protocol.series import series_of
 
 NODE, EPOCH = "lab.pi", bytes(range(16))
 WORDS = st.text(st.characters(codec="utf-8"), max_size=TAG_CHARACTERS)
@@ -39,8 +40,12 @@ def arrival_of(body, time_ns=1_800_000_000_000_000_123, seq=7) -> Arrival:
     return Arrival(NODE, EPOCH, seq, pack(record), record)
 
 
+def line(arrival: Arrival, *, whole: bool = True) -> str:
+    return line_of(arrival, FixedParts().of(arrival), whole=whole)
+
+
 def parsed(arrival: Arrival):
-    return parse_line(line_of(arrival, KnownSeries()))
+    return parse_line(line(arrival))
 
 
 def result_of(build: Build, figures: dict[str, Figure], suite: str = "quick") -> Result:
@@ -93,7 +98,7 @@ def test_an_event_reads_back_whatever_its_text(name, message):
 
 def test_tags_stand_sorted_and_the_head_is_the_same_each_time():
     build = Build("p", "e", "", "m", "0" * 64, "q", "f32", "f32", 1, "device")
-    head = line_of(arrival_of(result_of(build, {})), KnownSeries()).split(" ")[0]
+    head = line(arrival_of(result_of(build, {}))).split(" ")[0]
     assert head == "tinyprof_result,agent=pi,board=alpha,engine=e,model=m,platform=p,quantisation=q,site=lab"
 
 
@@ -101,7 +106,7 @@ def test_a_tag_is_at_most_64_characters_and_an_empty_one_is_left_out():
     assert tag_value("x" * 65) == "x" * 64
     assert tag_value("a\\") == "a/"
     build = Build("", "e", "", "m", "0" * 64, "q", "f32", "f32", 1, "device")
-    assert ",platform=" not in line_of(arrival_of(result_of(build, {})), KnownSeries())
+    assert ",platform=" not in line(arrival_of(result_of(build, {})))
 
 
 def test_a_figure_that_the_table_does_not_know_is_no_field_and_not_lost():
@@ -115,7 +120,7 @@ def test_a_figure_that_the_table_does_not_know_is_no_field_and_not_lost():
 def test_no_metric_has_the_name_of_another_field():
     build = Build("p", "e", "b", "m", "0" * 64, "q", "f32", "f32", 1, "device", firmware="f", firmware_build="x")
     estimated = replace(arrival_of(result_of(build, {})).record, time="estimated")
-    own = set(parse_line(line_of(Arrival(NODE, EPOCH, 1, b"", estimated), KnownSeries()))["fields"])
+    own = set(parse_line(line(Arrival(NODE, EPOCH, 1, b"", estimated)))["fields"])
     own |= set(parsed(arrival_of(Event("e", message="m", run_id=bytes(16), job_id=bytes(16))))["fields"])
     given_names = {f"{name}{suffix}" for name in METRICS for suffix in ("", "_low", "_high", "_estimated")}
     assert len(given_names) == 4 * len(METRICS)
@@ -131,14 +136,14 @@ def test_numbers_keep_their_type_whatever_their_value():
 
 
 def test_a_time_that_influxdb_cannot_hold_is_no_line():
-    line_of(arrival_of(Event("e"), time_ns=MAX_TIME_NS), KnownSeries())
+    line(arrival_of(Event("e"), time_ns=MAX_TIME_NS))
     with pytest.raises(Unwritable, match="time 9223372036854775807"):
-        line_of(arrival_of(Event("e"), time_ns=MAX_TIME_NS + 1), KnownSeries())
+        line(arrival_of(Event("e"), time_ns=MAX_TIME_NS + 1))
 
 
 def test_without_whole_records_the_figures_stay():
-    line = line_of(arrival_of(Sample({"temperature_c": 40.0})), KnownSeries(), whole=False)
-    assert parse_line(line)["fields"].keys() == {"epoch", "seq", "temperature_c"}
+    text = line(arrival_of(Sample({"temperature_c": 40.0})), whole=False)
+    assert parse_line(text)["fields"].keys() == {"epoch", "seq", "temperature_c"}
 
 
 def test_the_canary_has_a_measurement_of_its_own():

@@ -16,11 +16,12 @@ from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.influx.cardinality import SeriesGuard
 from tinyprof_collector.stores.influx.line_protocol import (
+    FixedPart,
+    FixedParts,
     Unwritable,
     canary_line,
     is_past,
     line_of,
-    series_head,
 )
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
@@ -30,7 +31,6 @@ from tinyprof_collector.stores.influx.server import InfluxServer
 from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE, Suspects
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
-from tinyprof_protocol.series import KnownSeries
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class _Work:
 
     arrivals: Sequence[Arrival]
     answers: list[Answer | None]
-    heads: dict[int, str] = field(default_factory=dict)
-    """The series of those that may be posted, by their place in the list."""
+    fixed: dict[int, FixedPart] = field(default_factory=dict)
+    """The fixed parts of the lines of those that may be posted, by their place in the list."""
     struck: list[str] = field(default_factory=list)
     """Nodes of lines that were refused."""
 
@@ -75,7 +75,7 @@ class InfluxStore:
         self._lanes = ThreadPoolExecutor(config.posts_at_once, thread_name_prefix="influxdb")
         self._suspects = Suspects()
         self._guard = SeriesGuard()
-        self._series = [KnownSeries() for _ in range(config.posts_at_once)]
+        self._fixed = FixedParts()
         self._seen: dict[tuple[str, bytes], frozenset[int]] = {}
         self._error: str | None = None
         self._newest_ns = 0
@@ -138,9 +138,10 @@ class InfluxStore:
     def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         work = _Work(arrivals, [None] * len(arrivals))
         self._admit(work)
-        lanes: list[list[int]] = [[] for _ in self._series if len(work.heads) >= APART_FROM_LINES] or [[]]
+        several = len(work.fixed) >= APART_FROM_LINES
+        lanes: list[list[int]] = [[] for _ in range(self._config.posts_at_once if several else 1)]
         apart: dict[str, list[int]] = {}
-        for n in work.heads:
+        for n in work.fixed:
             node = arrivals[n].node
             if node in self._suspects:
                 apart.setdefault(node, []).append(n)
@@ -163,19 +164,18 @@ class InfluxStore:
             if is_past(arrival.record, oldest_ns):
                 work.answers[n] = "expired"
                 continue
-            head = series_head(arrival)
-            if self._guard.admits(arrival.node, head, now_ns):
-                work.heads[n] = head
+            fixed = self._fixed.of(arrival)
+            if self._guard.admits(arrival.node, fixed.head, now_ns):
+                work.fixed[n] = fixed
             else:
                 work.answers[n] = Refused(TOO_MANY_SERIES)
 
     def _post_lanes(self, lanes: list[list[int]], work: "_Work") -> None:
         """Each lane in a thread of its own where there are several."""
         if len(lanes) == 1:
-            self._post(lanes[0], work, self._series[0])
+            self._post(lanes[0], work)
             return
-        pairs = zip(lanes, self._series, strict=True)
-        running = [self._lanes.submit(self._post, lane, work, series) for lane, series in pairs if lane]
+        running = [self._lanes.submit(self._post, lane, work) for lane in lanes if lane]
         failures = [why for why in (lane.exception() for lane in running) if why is not None]
         if failures:
             raise failures[0]
@@ -184,11 +184,11 @@ class InfluxStore:
         """Suspected agents: a few a list, each alone and at its turn. The others wait, and their agents send again."""
         turns = [node for node in apart if self._suspects.has_turn(node, self._monotonic())]
         for node in turns[:TURNS_AT_ONCE]:
-            self._post(apart[node][:LINES_APART], work, self._series[0])
+            self._post(apart[node][:LINES_APART], work)
             if node not in work.struck:
                 self._suspects.clear(node, self._monotonic())
 
-    def _post(self, lane: list[int], work: "_Work", series: KnownSeries) -> None:
+    def _post(self, lane: list[int], work: "_Work") -> None:
         """Makes the lines of a lane, some at a time, and posts them."""
         self._look_for(lane, work.arrivals)
         size = self._poster.max_lines
@@ -201,7 +201,7 @@ class InfluxStore:
                     work.answers[n] = "held"
                     continue
                 try:
-                    lines.append(line_of(arrival, series, work.heads[n], whole=self._config.whole_records))
+                    lines.append(line_of(arrival, work.fixed[n], whole=self._config.whole_records))
                 except Unwritable as why:
                     work.answers[n] = Refused(f"the store {self.name} cannot hold it: {why}")
                     continue

@@ -6,7 +6,8 @@ values is a field. Source: InfluxDB line protocol reference (element order, esca
 """
 
 import base64
-from functools import lru_cache
+import binascii
+from dataclasses import dataclass
 
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.metrics import METRICS
@@ -21,12 +22,18 @@ TAG_CHARACTERS = 64
 MIN_TIME_NS, MAX_TIME_NS = -(2**63) + 2, 2**63 - 2
 """What InfluxDB takes as a time."""
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+MAX_KNOWN = 20_000
+"""Boards whose last series is remembered."""
 
 _NAME_ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 # A backslash has no escape of its own in a tag: before a comma, or at the end, it would change what follows.
 _TAG_PLAIN = str.maketrans({"\\": "/", "\x7f": " ", **{chr(code): " " for code in range(32)}})
 _STRING_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\0": " "})
 _INTS = frozenset(name for name, metric in METRICS.items() if metric.type == "int")
+
+
+_Terms = tuple[Build, str, int, list[str]]
+"""What makes a series of runs."""
 
 
 class Unwritable(ValueError):
@@ -56,7 +63,6 @@ def metric_field(name: str, value: float) -> str:
     return f"{name}={whole}i"
 
 
-@lru_cache(maxsize=20_000)
 def head_of(measurement: str, node: str, board: str | None, build: Build | None) -> str:
     """Measurement and tags, sorted by name: what InfluxDB calls a series."""
     site, _, agent = node.partition(".")
@@ -70,35 +76,73 @@ def head_of(measurement: str, node: str, board: str | None, build: Build | None)
     return ",".join((measurement, *(f"{name}={value}" for name, value in shown if value)))
 
 
-def series_head(arrival: Arrival) -> str:
-    """The series of a record's line."""
-    body = arrival.record.body
-    if isinstance(body, Result):
-        return head_of(RESULT, arrival.node, body.board, body.build)
-    return head_of(SAMPLE if isinstance(body, Sample) else EVENT, arrival.node, body.board, None)
+@dataclass(frozen=True, slots=True)
+class FixedPart:
+    """What is the same in all lines of a board's runs of one series, or of its samples, or of its events."""
+
+    head: str
+    """The series of InfluxDB: measurement and tags."""
+    fields: str = ""
+    """Fields, each after a comma."""
 
 
-def line_of(arrival: Arrival, series: KnownSeries, head: str | None = None, *, whole: bool = True) -> str:
+class FixedParts:
+    """Makes the fixed part of lines, once for as long as a board's results are alike. Bounded; for one thread."""
+
+    def __init__(self, bound: int = MAX_KNOWN) -> None:
+        self._bound = bound
+        self._runs: dict[tuple[str, str], tuple[_Terms, FixedPart]] = {}
+        self._others: dict[tuple[str, str, str | None], FixedPart] = {}
+        self._series = KnownSeries()
+
+    def of(self, arrival: Arrival) -> FixedPart:
+        """The fixed part of a record's line."""
+        body = arrival.record.body
+        if not isinstance(body, Result):
+            return self._of_other(SAMPLE if isinstance(body, Sample) else EVENT, arrival.node, body.board)
+        known = self._runs.get((arrival.node, body.board))
+        if known is not None:
+            # To compare texts is quicker than to hash them, and most of a board's results are like the one before.
+            if known[0] == (body.build, body.suite, body.max_tokens, body.prompts):
+                return known[1]
+        elif len(self._runs) >= self._bound:
+            self._runs.clear()
+        head = head_of(RESULT, arrival.node, body.board, body.build)
+        part = FixedPart(head, "".join(f",{field}" for field in _run_fields(body, self._series)))
+        self._runs[arrival.node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
+        return part
+
+    def _of_other(self, measurement: str, node: str, board: str | None) -> FixedPart:
+        part = self._others.get((measurement, node, board))
+        if part is None:
+            if len(self._others) >= self._bound:
+                self._others.clear()
+            part = self._others[measurement, node, board] = FixedPart(head_of(measurement, node, board, None))
+        return part
+
+
+def line_of(arrival: Arrival, fixed: FixedPart, *, whole: bool = True) -> str:
     """A record as a line. `whole` adds its bytes (field `record`, base64), so that it can be read back as it was sent.
 
     Raises Unwritable.
     """
     record = arrival.record
-    if not MIN_TIME_NS <= record.time_ns <= MAX_TIME_NS:
-        raise Unwritable(f"time {record.time_ns} ns lies outside what InfluxDB holds")
-    fields = [f'epoch="{arrival.epoch.hex()}"', f"seq={arrival.seq}i"]
-    if record.time != "clock":
-        fields.append(f'time_source="{record.time}"')
+    time_ns = record.time_ns
+    if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+        raise Unwritable(f"time {time_ns} ns lies outside what InfluxDB holds")
     body = record.body
     if isinstance(body, Result):
-        fields += _result_fields(body, series)
+        fields = _result_fields(body)
     elif isinstance(body, Sample):
-        fields += [metric_field(name, value) for name, value in body.readings.items() if name in METRICS]
+        fields = [metric_field(name, value) for name, value in body.readings.items() if name in METRICS]
     else:
-        fields += _event_fields(body)
+        fields = _event_fields(body)
+    if record.time != "clock":
+        fields.append(f'time_source="{record.time}"')
     if whole:
-        fields.append(f'record="{base64.b64encode(arrival.data).decode("ascii")}"')
-    return f"{head or series_head(arrival)} {','.join(fields)} {record.time_ns}"
+        fields.append(f'record="{binascii.b2a_base64(arrival.data, newline=False).decode("ascii")}"')
+    own = f'epoch="{arrival.epoch.hex()}",seq={arrival.seq}i{fixed.fields}'
+    return f"{fixed.head} {','.join((own, *fields))} {time_ns}"
 
 
 def canary_line(collector: str, time_ns: int) -> str:
@@ -111,24 +155,23 @@ def record_bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-@lru_cache(maxsize=4096)
-def _build_fields(build: Build, suite: str) -> tuple[str, ...]:
+def _run_fields(body: Result, series: KnownSeries) -> list[str]:
     """What is the same in all results of a series. An empty text is no field."""
+    build = body.build
     texts = {
         "activations": build.activations, "engine_build": build.engine_build, "firmware": build.firmware,
         "firmware_build": build.firmware_build, "kv_cache": build.kv_cache, "model_sha256": build.model_sha256,
-        "suite": suite, "timing": build.timing,
+        "series_id": series.of(body), "suite": body.suite, "timing": build.timing,
     }  # fmt: skip
-    flags = (f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}")
-    return (*(f"{name}={string_field(text)}" for name, text in texts.items() if text), *flags)
+    fields = [f"{name}={string_field(text)}" for name, text in texts.items() if text]
+    return [*fields, f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}"]
 
 
-def _result_fields(body: Result, series: KnownSeries) -> list[str]:
+def _result_fields(body: Result) -> list[str]:
     fields = [
-        f'verdict="{body.verdict}"', f'golden="{body.golden}"', f'run_id="{body.run_id.hex()}"',
-        f'series_id="{series.of(body)}"', f"asked={_flag(body.job_id is not None)}",
-    ]  # fmt: skip
-    fields += _build_fields(body.build, body.suite)
+        f'verdict="{body.verdict}",golden="{body.golden}",run_id="{body.run_id.hex()}"',
+        "asked=false" if body.job_id is None else "asked=true",
+    ]
     for name, figure in body.figures.items():
         if name in METRICS:
             fields.append(metric_field(name, figure.value))

@@ -5,12 +5,14 @@ It goes through influxdb-client's HTTP client (connections kept, TLS, time limit
 
 import contextlib
 import datetime as dt
+import ipaddress
 import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -51,6 +53,7 @@ class InfluxServer:
         self._client = client
         self._api: Any = client.api_client
         self._authorization = _authorization(config)
+        self._packs = config.gzip == "on" or (config.gzip == "auto" and not is_local(config.url))
 
     def __repr__(self) -> str:
         return f"InfluxServer({self.config.url}, {self.config.bucket})"
@@ -64,7 +67,7 @@ class InfluxServer:
         """Posts lines; what came back, whatever it is."""
         body = "\n".join(lines).encode()
         headers = {"Content-Type": "text/plain; charset=utf-8"}
-        if len(body) >= GZIP_FROM_BYTES:
+        if self._packs and len(body) >= GZIP_FROM_BYTES:
             packer = zlib.compressobj(1, wbits=31)
             body = packer.compress(body) + packer.flush()
             headers["Content-Encoding"] = "gzip"
@@ -125,6 +128,15 @@ class InfluxServer:
                 raise self.failed(HttpAnswer(404, said))
             raise StoreFailed(f"store influxdb {self.config.url}: {said}"[:300])
         return result
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is this machine's own: gzip would only cost there."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _rows(series: dict[str, Any]) -> Rows:
