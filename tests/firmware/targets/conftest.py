@@ -108,7 +108,8 @@ class EmulatedBoard:
     emulator: Emulator
     driver: ProbeDriver
     info: BoardInfo
-    port: BytePort
+    ports: list[BytePort]
+    """The line, anew each time that the driver opened it."""
     said: bytearray
     """Every byte that the board has sent."""
 
@@ -132,9 +133,14 @@ def start_board() -> Iterator[Callable[[str, Path], EmulatedBoard]]:
             endings.callback(emulator.end)
             said = bytearray()
             options = Options(port=f"socket://127.0.0.1:{emulator.port}", reset="none", open_s=20.0, answer_s=5.0)
-            port = RecordingPort(SerialPort(options.port, options.baud), said)
-            driver = ProbeDriver(name, options, time.monotonic_ns, lambda *_: port)
+            ports: list[BytePort] = []
+
+            def open_port(port: str, baud: int) -> BytePort:
+                ports.append(RecordingPort(SerialPort(port, baud), said))
+                return ports[-1]
+
+            driver = ProbeDriver(name, options, time.monotonic_ns, open_port)
             endings.callback(driver.close)
-            return EmulatedBoard(target, emulator, driver, driver.open(), port, said)
+            return EmulatedBoard(target, emulator, driver, driver.open(), ports, said)
 
         yield begin

@@ -128,11 +128,11 @@ def test_a_loop_of_known_instructions_reads_back_on_the_real_counter(arm_board: 
 def test_what_comes_during_a_forward_pass_is_not_lost(arm_board: Any) -> None:
     """A run and twenty questions right behind it, in one go: each is answered, most of them while it runs."""
     questions = b"".join(encode_frame(encode_message(AskStats(nonce))) for nonce in BURST)
-    arm_board.port.write(encode_frame(encode_message(Run(7, 0, 1, 8, 0, b"The little dog"))) + questions)
+    arm_board.ports[-1].write(encode_frame(encode_message(Run(7, 0, 1, 8, 0, b"The little dog"))) + questions)
     deadline = time.monotonic() + LIMIT_S
     while not (told(arm_board.said, End) and len(told(arm_board.said, Stats)) >= len(BURST)):
         assert time.monotonic() < deadline, told(arm_board.said, Stats)
-        arm_board.port.read(0.05)
+        arm_board.ports[-1].read(0.05)
     stats = [message for message in told(arm_board.said, Stats) if message.nonce]
     assert [message.nonce for message in stats] == list(BURST)
     assert stats[0].state == RUNNING
