@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help secrets demo test check format benchmarks influxd wheel clean
+.PHONY: help secrets demo test check format benchmarks faults influxd wheel clean
 
 help:
 	@echo "make demo        run broker, collector, agent and dashboard here, on this machine's processor"
@@ -13,6 +13,7 @@ help:
 	@echo "make check       lint, formatting, types, layers"
 	@echo "make influxd     build the InfluxDB server that some tests run against (Go, Rust; 6 minutes the first time)"
 	@echo "make benchmarks  print the figures of docs/performance.md (minutes)"
+	@echo "make faults      break sites on purpose: SEED=... MINUTES=3 AT_ONCE=1, or ROUND=... again (docs/reliability.md)"
 	@echo "make secrets     make certificates, passwords and tokens for docker-compose.yml and deploy/"
 	@echo "make format      put the code into its format"
 	@echo "make wheel       build dist/*.whl"
@@ -47,6 +48,10 @@ format: $(STAMP)
 
 benchmarks: $(STAMP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(STAMP)
+	@PYTHONPATH=tests/integration $(BIN)/python -m faults --seed "$(SEED)" --minutes $(or $(MINUTES),3) \
+	  --side-by-side $(or $(AT_ONCE),1) $(if $(ROUND),--round $(ROUND)) $(ARGS)
 
 influxd:
 	@tests/servers/influxd/build.sh

@@ -167,6 +167,19 @@ def test_a_store_that_counts_otherwise_is_a_problem():
     assert problems(7, counts_deleted=False) == []
 
 
+def test_a_store_may_hold_what_was_evicted_before_it_was_accounted():
+    row = LedgerRow(NODE, epoch(1), head=10, stored=7, evicted=3)
+    key = (NODE, epoch(1))
+
+    def problems(sqlite: int, influxdb: int) -> list[str]:
+        return reply_of([row], {key: {"sqlite": StoreCount(sqlite), "influxdb": StoreCount(influxdb)}}).problems
+
+    assert problems(7, 7) == []
+    assert problems(9, 7) == [], "one store had it when the other was away, and the agent had no room to keep it"
+    assert problems(11, 7) != []
+    assert problems(7, 6) != []
+
+
 def test_a_row_that_does_not_add_up_is_a_problem():
     row = LedgerRow(NODE, epoch(1), head=10, stored=8)
     assert reply_of([row]).problems == [f"lab.pi {epoch(1).hex()[:8]}: classes hold 8 of 10"]

@@ -1,0 +1,32 @@
+"""The fault harness for a while: once with a seed that is always the same, once with one of chance, which is printed.
+
+TINYPROF_FAULT_MINUTES says for how long the first one runs; the second takes a third of that. `make faults` runs more.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+from faults import harness, report
+
+MINUTES = float(os.environ.get("TINYPROF_FAULT_MINUTES", "1"))
+
+
+@pytest.mark.timeout(MINUTES * 60 + 600)
+@pytest.mark.parametrize(
+    ("seed", "minutes"),
+    [("fixed", MINUTES), ("", MINUTES / 3 if "TINYPROF_FAULT_MINUTES" in os.environ else 0.5)],
+    ids=["fixed", "random"],
+)
+def test_each_record_is_there_once_whatever_goes_wrong(seed: str, minutes: float, tmp_path: Path, capsys):
+    seed = seed or secrets.token_hex(4)
+    means = harness.find_means(tmp_path, dict(os.environ))
+    if os.environ.get("TINYPROF_TEST_EVERYTHING"):
+        assert not [line for line in means.left_out() if "mounted" not in line]
+    with capsys.disabled():
+        print(f"\nfaults drawn from SEED={seed} for {minutes:g} minutes", flush=True)
+    reports = harness.run(seed, minutes, 1, means, print, tmp_path)
+    assert sum(len(one.faults) for one in reports) >= harness.FAULTS_A_ROUND
+    failed = [f"{one.line()}\n{one.why}\n{report.command(seed, one.number)}" for one in reports if one.why]
+    assert not failed, "\n".join(failed)
