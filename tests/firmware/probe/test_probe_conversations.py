@@ -195,6 +195,7 @@ def test_pieces_that_come_twice_are_acknowledged_and_change_nothing(make_probe: 
     said = asked(bench, second)
     assert ids_of(said) == [100, 101, 102]
     assert [type(one).__name__ for one in asked(bench, second, first)] == ["Start", "Start"]
+    assert asked(bench, Run(5, 2, 2, 3, 0, b"three")) == []
     assert bench.board.prompts == [b"one two"]
 
 
@@ -324,6 +325,27 @@ def test_what_is_no_message_is_dropped_and_counted(make_probe: MakeProbe) -> Non
     [stats] = asked(bench, AskStats(1))
     assert isinstance(stats, Stats)
     assert (stats.run, stats.dropped) == (0, len(bodies) + 1)
+
+
+@pytest.mark.parametrize("length", [64, 65, 66, 67, 68, 200])
+def test_a_message_is_taken_up_to_the_boards_own_limit(make_probe: MakeProbe, length: int) -> None:
+    bench = make_probe(rx_max=64)
+    heard(bench)
+    bench.line.write(encode_frame(b"\x93\x04\x07\xc4" + bytes([length - 5]) + b"x" * (length - 5)))
+    assert [one.nonce for one in heard(bench) if isinstance(one, Stats)] == ([7] if length == 64 else [])
+    [stats] = asked(bench, AskStats(8))
+    assert isinstance(stats, Stats)
+    assert stats.dropped == (length > 64)
+
+
+def test_of_two_repetitions_asked_for_in_a_run_the_second_counts(make_probe: MakeProbe) -> None:
+    bench = make_probe()
+    bench.board.settings.on_token = lambda index: send(bench, Resend(5, index, 1)) if index < 2 else None
+    said = asked(bench, Run(5, 0, 1, 3, 0, b"x"), AskStats(8))
+    assert ids_of(said) == [100, 101, 102, 101]
+    stats = said[-1]
+    assert isinstance(stats, Stats)
+    assert stats.dropped == 1
 
 
 def test_what_a_later_version_adds_is_ignored(make_probe: MakeProbe) -> None:

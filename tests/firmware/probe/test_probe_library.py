@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from tinyprof_agent.drivers.probe.frames import FrameDecoder, encode_frame
+from tinyprof_agent.drivers.probe.frames import FrameDecoder, crc16, encode_frame
 from tinyprof_agent.drivers.probe.messages import (
     ENDED_EOS,
     End,
@@ -57,6 +57,8 @@ def lines_of(vectors: dict[str, Any]) -> Iterator[str]:
     yield f"crc16 {crc['of']} {crc['is']}"
     for one in vectors["lines"]:
         yield " ".join(["line", one["line"], str(one["bad_crc"]), *one["bodies"]])
+    # A part that says it is longer than what there is: all its bytes are right, the CRC's too.
+    yield "line 0007920307ff7100 1"
     for one in vectors["frames"]:
         yield f"line {one['line']} 0 {one['body']}"
         message = msgpack.unpackb(bytes.fromhex(one["body"]))
@@ -68,6 +70,19 @@ def lines_of(vectors: dict[str, Any]) -> Iterator[str]:
         else:
             yield " ".join(["board", one["line"], *values_of(message)])
             yield f"bad {one['body']}"
+
+
+def full_parts() -> Iterator[str]:
+    """Frames about as long as one, two and three full parts of COBS, without a zero: the last part may be full."""
+    for length in [size + around for size in (254, 508, 762) for around in range(-2, 3)]:
+        head = (
+            b"\x92\x17\xc5" + (length - 7).to_bytes(2, "big") if length > 262 else b"\x92\x17\xc4" + bytes([length - 6])
+        )
+        for fill in range(1, 256):
+            body = head + bytes([fill]) * (length - 2 - len(head))
+            if 0 not in body + crc16(body).to_bytes(2, "big"):
+                yield " ".join(["board", encode_frame(body).hex(), *values_of(msgpack.unpackb(body))])
+                break
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +101,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_recorded_bytes_are_what_the_library_reads_and_writes(build: Any) -> None:
     program = build("vectors.c", SANITIZERS)
-    lines = "\n".join(lines_of(VECTORS)) + "\n"
+    lines = "\n".join([*lines_of(VECTORS), *full_parts()]) + "\n"
     done = subprocess.run([program], input=lines, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     spoilt = subprocess.run([program], input="crc16 00 0000\n", capture_output=True, text=True, timeout=60)
