@@ -35,6 +35,9 @@
 #endif
 #endif
 
+/* Attention in whole numbers, where the cache holds such. */
+#define ATTENTION_FIXED (ENGINE_SOFT_FLOAT && MODEL_KV_Q8_0)
+
 #define LONGER_OF(a, b) ((a) > (b) ? (a) : (b))
 #define VECTOR_BLOCKS (LONGER_OF(MODEL_WIDTH, MODEL_HIDDEN) / BLOCK)
 
@@ -49,7 +52,7 @@ typedef struct {
     int32_t sums[VECTOR_BLOCKS]; /* eight times the sum of a block: what Q4_0 adds to each value */
     float scales[VECTOR_BLOCKS];
 #if ENGINE_SOFT_FLOAT
-    int16_t steps[VECTOR_BLOCKS]; /* the scales once more, as multiples of one power of two */
+    int32_t steps[VECTOR_BLOCKS]; /* the scales once more, as multiples of one power of two */
     int exponent;
 #endif
 } rounded_vector;

@@ -22,14 +22,14 @@ static void find_steps(rounded_vector *to, int blocks) {
         uint32_t bits = float_bits(to->scales[b]);
         largest = bits > largest ? bits : largest;
     }
-    int top = (int)(largest >> 23); /* the largest scale has 15 bits */
+    int top = (int)(largest >> 23); /* the largest scale has 24 bits, of which float16 fills 11 */
     for (int b = 0; b < blocks; b++) {
         uint32_t bits = float_bits(to->scales[b]);
         int less = top - (int)(bits >> 23);
-        uint32_t mantissa = ((bits & 0x7fffff) | 0x800000) >> 9;
-        to->steps[b] = (int16_t)(bits == 0 || less > 15 ? 0 : mantissa >> less);
+        uint32_t mantissa = (bits & 0x7fffff) | 0x800000;
+        to->steps[b] = bits == 0 || less > 23 ? 0 : (int32_t)(mantissa >> less);
     }
-    to->exponent = top - 127 - 14;
+    to->exponent = top - 127 - 23;
 }
 #endif
 

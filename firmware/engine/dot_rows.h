@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) float dot_row(const uint8_t *row, i
 #else
 
 /* A float16 is its mantissa times 2^(exponent - 25), so the sum is one of whole numbers: 31 bits of product and weights'
- * scale by 15 bits of the vector's, shifted to the row's largest exponent. Nothing of weight is lost. */
+ * scale by 24 bits of the vector's, shifted to the row's largest exponent. Nothing of weight is lost. */
 static inline __attribute__((always_inline)) float dot_row(const uint8_t *row, int blocks, int bytes, int eights,
                                                            block_product product, const rounded_vector *x) {
     int largest = 1;

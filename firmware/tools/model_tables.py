@@ -3,6 +3,7 @@
 import cmath
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from gguf_layout import Gguf, GgufError
 
@@ -37,7 +38,7 @@ def tables_text(gguf: Gguf, head_width: int, ctx: int, rope_base: float) -> str:
     )
 
 
-def _listed(gguf: Gguf, key: str) -> list[object]:
+def _listed(gguf: Gguf, key: str) -> list[Any]:
     value = gguf.values[key]
     assert isinstance(value, list)
     return value
