@@ -4,6 +4,7 @@ Progress is a line a round; the end is the figures, and the command that repeats
 """
 
 import argparse
+import logging
 import os
 import secrets
 import sys
@@ -24,6 +25,7 @@ def main() -> int:
     seed = options.seed or secrets.token_hex(4)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="tinyprof-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=folder / "harness.log", format="%(asctime)s %(levelname)s %(message)s")
     means = harness.find_means(folder, dict(os.environ))
     for line in means.left_out():
         print(f"left out: {line}")

@@ -180,7 +180,7 @@ class FaultySite(conservation.Site):
         self.roles.append(role)
         pace = ["--together", "25", "--padding", "250"] if self.drawn.small_spool else ["--together", "3"]
         environment = {
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH")))),
             "FAULTS_CLOCK": str(self.clock_file(name)),
             "FAULTS_ENOUGH": str(self.enough),
         }
