@@ -341,9 +341,8 @@ def test_a_message_is_taken_up_to_the_boards_own_limit(make_probe: MakeProbe, le
 def test_of_two_repetitions_asked_for_in_a_run_the_second_counts(make_probe: MakeProbe) -> None:
     bench = make_probe()
     bench.board.settings.on_token = lambda index: send(bench, Resend(5, index, 1)) if index < 2 else None
-    said = asked(bench, Run(5, 0, 1, 3, 0, b"x"), AskStats(8))
-    assert ids_of(said) == [100, 101, 102, 101]
-    stats = said[-1]
+    assert ids_of(asked(bench, Run(5, 0, 1, 3, 0, b"x"))) == [100, 101, 102, 101]
+    [stats] = asked(bench, AskStats(8))
     assert isinstance(stats, Stats)
     assert stats.dropped == 1
 
