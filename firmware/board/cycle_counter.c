@@ -4,6 +4,9 @@
 #include "cortex_m.h"
 #include "receive_ring.h"
 
+#ifndef COUNTER_BITS
+#define COUNTER_BITS 32 /* fewer, for tests of a counter that wraps */
+#endif
 #define SYSTICK_BITS 24
 #define SYSTICK_MASK ((1u << SYSTICK_BITS) - 1)
 #define SYSTICK_RUN 7u /* processor clock, interrupt, enable */
@@ -53,7 +56,7 @@ static uint32_t systick_ticks(void) {
 
 uint64_t board_tick_hz(void) { return rate_hz; }
 uint64_t board_cpu_hz(void) { return rate_hz; }
-uint8_t board_tick_bits(void) { return 32; }
+uint8_t board_tick_bits(void) { return COUNTER_BITS; }
 tp_tick board_ticks(void) { return dwt_counts ? DWT_CYCCNT : systick_ticks(); }
 
 /* CYCCNT stands still while the core sleeps, so a chip that is measured by it stays awake. An emulated core stops its

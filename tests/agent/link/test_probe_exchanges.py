@@ -331,6 +331,15 @@ def test_faults_have_codes_of_ours(fault: str, code: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_board_that_cannot_send_again_what_it_made_was_reset() -> None:
+    run = running()
+    run.begin(0)
+    assert run.on_message(end([1, 2]), 2) == [Resend(5, 0, 2)]
+    with pytest.raises(BoardError, match="no longer knows of the run") as error:
+        run.on_message(Fault(5, "no_run", ""), 3)
+    assert code_of(error) == "reset"
+
+
 def test_more_tokens_than_asked_for_are_a_fault() -> None:
     run = running(max_tokens=1)
     run.begin(0)

@@ -23,7 +23,7 @@ from tinyprof_agent.drivers.emulated.installed import emulator_missing, image_mi
 from tinyprof_agent.drivers.emulated.model_size import model_bytes
 from tinyprof_agent.drivers.emulated.options import Options
 from tinyprof_agent.drivers.emulated.part_speed import part_speed
-from tinyprof_agent.drivers.probe.board_driver import ProbeDriver
+from tinyprof_agent.drivers.probe.board_driver import OpenPort, ProbeDriver
 from tinyprof_agent.drivers.probe.link import Clock
 from tinyprof_agent.serial_port import BytePort, SerialPort
 from tinyprof_platforms.targets import Emulator as EmulatorOf
@@ -32,6 +32,8 @@ from tinyprof_platforms.targets import Target
 NS = 10**9
 SLICE_NS = NS
 """How long an emulator works before it lets others have the processor."""
+SAID_BY_BOARD = frozenset({"version", "refused", "fault", "reset"})
+"""Codes of errors that a board has told, so that its emulator was there."""
 
 
 class _TurnTaking:
@@ -54,7 +56,9 @@ class EmulatedDriver:
     must be called from a thread that lives as long as the board is used: the emulator dies with it.
     """
 
-    def __init__(self, name: str, options: Options, target: Target, clock: Clock) -> None:
+    def __init__(
+        self, name: str, options: Options, target: Target, clock: Clock, open_port: OpenPort = SerialPort
+    ) -> None:
         if target.file.emulator is None:
             raise ValueError(f"target {target.name} has no emulator")
         self.counters = LinkCounters()
@@ -63,6 +67,7 @@ class EmulatedDriver:
         self._target = target
         self._plan = target.file.emulator
         self._clock = clock
+        self._open_port = open_port
         self.let_others: Callable[[], None] = lambda: None
         self._resting_ns = 0
         self._slice_began_ns = 0
@@ -88,7 +93,7 @@ class EmulatedDriver:
             self._name,
             self._options.probe(emulator.port),
             self._working_ns,
-            lambda path, baud: _TurnTaking(SerialPort(path, baud), self._rest),
+            lambda path, baud: _TurnTaking(self._open_port(path, baud), self._rest),
             quiet_ns=int(self._options.stop_s * NS),
         )
         self._probe.counters = self.counters
@@ -138,7 +143,10 @@ class EmulatedDriver:
 
     @contextmanager
     def _awake(self) -> Iterator[ProbeDriver]:
-        """The link while the emulator runs. An emulator that ended is told as that, whatever the link made of it."""
+        """The link while the emulator runs. An emulator that ended is told as that, whatever the link made of it.
+
+        What the board itself has told goes before: some emulators end by themselves once the link is given up.
+        """
         emulator, probe = self._emulator, self._probe
         if emulator is None or probe is None:
             raise BoardError("gone", f"the emulator of {self._target.name} is not running")
@@ -147,6 +155,8 @@ class EmulatedDriver:
         try:
             yield probe
         except BoardError as why:
+            if why.code in SAID_BY_BOARD:
+                raise
             # Its line is gone a moment before the process is.
             ended = emulator.why_ended(within_s=1.0 if why.code == "gone" else 0.0)
             raise (ended or why) from None

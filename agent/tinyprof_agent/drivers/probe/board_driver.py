@@ -124,6 +124,9 @@ class ProbeDriver:
         except BoardError as why:
             if why.code == "timeout":
                 board.link.try_to_send(Abort(running.run))
+            elif why.code == "reset":
+                with contextlib.suppress(BoardError):
+                    board.link.await_log(self._patience.answer_ns)
             raise _with_log(why, board.link) from None
         if running.stopped_early:
             raise Cancelled

@@ -47,8 +47,9 @@ def one_line(text: str) -> str:
 
 def fault_error(fault: Fault) -> BoardError:
     """A board's fault as an error of ours."""
-    text = one_line(fault.text) or "no reason given"
+    text = one_line(fault.text)
+    why = f": {text}" if text else ""
     if fault.code == "version":
-        return BoardError("version", f"the board speaks another version of the link: {text}")
+        return BoardError("version", f"the board speaks another version of the link{why}")
     code = "refused" if fault.code in REFUSALS else "fault"
-    return BoardError(code, f"the board says {one_line(fault.code)}: {text}")
+    return BoardError(code, f"the board says {one_line(fault.code)}{why}")

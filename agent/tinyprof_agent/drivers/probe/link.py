@@ -6,7 +6,14 @@ from collections.abc import Callable
 from tinyprof_agent.drivers.driver import BoardError, LinkCounters
 from tinyprof_agent.drivers.probe.exchange import Exchange, one_line
 from tinyprof_agent.drivers.probe.frames import FrameDecoder, encode_frame
-from tinyprof_agent.drivers.probe.messages import BoardMessage, HostMessage, Log, decode_board_message, encode_message
+from tinyprof_agent.drivers.probe.messages import (
+    BoardMessage,
+    Hello,
+    HostMessage,
+    Log,
+    decode_board_message,
+    encode_message,
+)
 from tinyprof_agent.serial_port import BytePort
 
 MAX_WAIT_S = 0.05
@@ -30,6 +37,7 @@ class Link:
         self._decoder = FrameDecoder()
         self._log: deque[int] = deque(maxlen=KEPT_LOG_BYTES)
         self._babbled = 0
+        self._log_since_hello = False
         self.bytes_in = 0
         """Bytes that came, whatever they are."""
         self.frames_in = 0
@@ -65,6 +73,12 @@ class Link:
             if self._babbled > MAX_BABBLE_BYTES:
                 self._count("babbled", 1)
                 raise BoardError("silent", f"the board babbles: {self._babbled} bytes and no message among them")
+
+    def await_log(self, limit_ns: int) -> None:
+        """Listens for the `log` message in which a board says, after its `hello`, why it started; at most so long."""
+        deadline_ns = self._clock() + limit_ns
+        while not self._log_since_hello and (left_ns := deadline_ns - self._clock()) > 0:
+            self._messages(self._port.read(min(left_ns / 1e9, MAX_WAIT_S)))
 
     def try_to_send(self, message: HostMessage) -> None:
         """Sends a message that nobody will answer for: a port that is gone does not matter any more."""
@@ -106,7 +120,9 @@ class Link:
                 self._count("unknown_messages", 1)
             elif isinstance(message, Log):
                 self._keep_log(message.text + b"\n")
+                self._log_since_hello = True
             else:
+                self._log_since_hello &= not isinstance(message, Hello)
                 messages.append(message)
         self.frames_in += len(messages)
         return messages

@@ -175,6 +175,9 @@ class Running:
         made = f"{len(self._collected.ids())} tokens came"
         return BoardError("timeout", f"the run did not end within {self._request.limit_ns / 1e9:g} s; {made}")
 
+    def _forgotten(self) -> BoardError:
+        return BoardError("reset", "the board no longer knows of the run: it must have started anew")
+
     # The prompt
 
     def _send_piece(self, now_ns: int) -> list[HostMessage]:
@@ -228,12 +231,12 @@ class Running:
         if self._phase != "running" or stats.nonce != self._request.run:
             return []
         if not ours:
-            raise BoardError("reset", "the board no longer knows of the run: it must have started anew")
+            raise self._forgotten()
         return self._repair(now_ns) if stats.state == IDLE else []
 
     def _on_fault(self, fault: Fault) -> list[HostMessage]:
         if self._phase != "stopping":
-            raise fault_error(fault)
+            raise self._forgotten() if fault.code == "no_run" else fault_error(fault)
         self.done = self.stopped_early = True
         return []
 
