@@ -14,6 +14,7 @@ from tinyprof_collector.ingest import Ingest, Watchdog
 from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_collector.statuses import BadStatus, read_peer, read_status
+from tinyprof_collector.summaries import MAX_AT_ONCE
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Message, Publication
@@ -26,6 +27,10 @@ POLL_S = 0.1
 TICK_S = 1.0
 LOOK_AGAIN_S = 5.0
 ROOM_S = 0.005
+BUSY_FROM = 64
+"""While so many messages with records wait, those and their acknowledgements come before summaries of boards."""
+SUMMARIES_WHILE_BUSY = 10
+"""In one round, ten of which are in a second."""
 SETTLE_S = 1.0
 """After a connect the retained statuses come first; before them every agent would seem silent."""
 
@@ -45,6 +50,8 @@ class Duties:
     note_status: Callable[[AgentStatus], None]
     quarantine: Callable[[Message, str], None]
     dead_threads: Callable[[], list[str]]
+    backlog: Callable[[], int] = lambda: 0
+    """Messages with records that wait."""
 
 
 class Every:
@@ -239,7 +246,8 @@ class Control:
         now_s = math.inf if self._stopping.is_set() else self._clock.monotonic_s()
         if now_s < self._summaries_from_s:
             return
-        due = self._live.due_summaries(self._clock.wall_ns(), now_s)
+        busy = self._duties.backlog() >= BUSY_FROM and not self._stopping.is_set()
+        due = self._live.due_summaries(self._clock.wall_ns(), now_s, SUMMARIES_WHILE_BUSY if busy else MAX_AT_ONCE)
         for number, summary in enumerate(due):
             sent = Publication(topics.fleet(summary.node, summary.board), encode(summary), retain=True)
             if self._connection.publish(sent) is None:

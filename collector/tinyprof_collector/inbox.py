@@ -11,7 +11,7 @@ from tinyprof_protocol.connection import Message
 
 MAX_OF_ONE_AGENT = 8
 MAX_MESSAGES = 80_000
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 96 * 1024 * 1024
 MAX_TAKEN_BYTES = 512 * 1024
 """What one list may weigh: some thousand records, deflated. On a slow machine too they must be stored, and answered,
 well within the 2 s after which an agent sends again."""

@@ -26,7 +26,7 @@ from tinyprof_collector.peers import Peers
 from tinyprof_collector.presence import Presence
 from tinyprof_collector.replies import check_board, counted_by_health, publication
 from tinyprof_collector.stores.store import Arrival, BoardLatest
-from tinyprof_collector.summaries import BoardKey, Summaries, history_of, page
+from tinyprof_collector.summaries import MAX_AT_ONCE, BoardKey, Summaries, history_of, page
 from tinyprof_protocol import topics
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.codec import encode
@@ -170,10 +170,10 @@ class LiveState:
         with self._lock:
             self._summaries.touch_all()
 
-    def due_summaries(self, now_ns: int, now_s: float) -> list[BoardSummary]:
-        """Summaries to publish now."""
+    def due_summaries(self, now_ns: int, now_s: float, most: int = MAX_AT_ONCE) -> list[BoardSummary]:
+        """Summaries to publish now, at most so many."""
         with self._lock:
-            return self._summaries.due(self._presence, now_ns, now_s)
+            return self._summaries.due(self._presence, now_ns, now_s, most)
 
     def summaries_waiting(self) -> int:
         """How many boards may have a summary that is due."""

@@ -57,7 +57,9 @@ class PipelineThread:
         take_batches: int,
         refresh_interval_s: float,
         monotonic_s: Callable[[], float],
+        holding: Callable[[], bool] = lambda: False,
     ) -> None:
+        """While `holding` says so nothing more is taken: it waits at the source, bounded for each agent."""
         self._source = source
         self._process = process
         self._publish = publish
@@ -65,6 +67,7 @@ class PipelineThread:
         self._take_batches = take_batches
         self._refresh_interval_s = refresh_interval_s
         self._monotonic_s = monotonic_s
+        self._holding = holding
         self._errands: deque[_Errand] = deque()
         self._stopping = threading.Event()
         self._finish_by_s = 0.0
@@ -109,7 +112,7 @@ class PipelineThread:
         refreshed_s = processed_s = self._monotonic_s()
         self._guarded(self._refresh)
         while not self._stopping.is_set() or self._has_time():
-            messages = self._source.take(self._take_batches, TAKE_TIMEOUT_S)
+            messages = self._take()
             self._run_errands()
             now_s = self._monotonic_s()
             if messages or now_s - processed_s >= TRY_AGAIN_S:
@@ -122,8 +125,16 @@ class PipelineThread:
         self._guarded(self._refresh)
         self._give_up_errands()
 
+    def _take(self) -> list[Message]:
+        if not self._holding():
+            return self._source.take(self._take_batches, TAKE_TIMEOUT_S)
+        self._stopping.wait(TAKE_TIMEOUT_S)
+        return []
+
     def _has_time(self) -> bool:
-        return bool(len(self._source) or self._errands) and self._monotonic_s() < self._finish_by_s
+        """Whether to go on with what waits though it is to stop; of no use where nothing is stored."""
+        waits = bool(len(self._source)) and not self._holding()
+        return (waits or bool(self._errands)) and self._monotonic_s() < self._finish_by_s
 
     def _run_errands(self) -> None:
         for _ in range(len(self._errands)):

@@ -155,6 +155,7 @@ class Collector:
             take_batches=config.ingest.take_batches,
             refresh_interval_s=min(REFRESH_S, config.status_interval_s),
             monotonic_s=self._clock.monotonic_s,
+            holding=lambda: self._pipeline.holding is not None,
         )
         self._replies = Replies(
             self._sources(),
@@ -168,7 +169,7 @@ class Collector:
             self._watchdog,
             self.connection,
             self._replies,
-            Duties(self._note_status, self._quarantine_message, self.dead_threads),
+            Duties(self._note_status, self._quarantine_message, self.dead_threads, lambda: len(self._inbox)),
             self._clock,
             config.status_interval_s,
         )

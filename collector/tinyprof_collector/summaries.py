@@ -52,7 +52,11 @@ class SeriesRuns:
         # Of a long list only the newest can stay: the others are not even looked at.
         for time_ns, result in results[-SPARK_POINTS:]:
             decode = result.figures.get("decode_tps")
-            insort(self.newest, RunSeen(time_ns, result.verdict, decode.value if decode else None), key=_time_of)
+            run = RunSeen(time_ns, result.verdict, decode.value if decode else None)
+            if not self.newest or self.newest[-1].time_ns <= time_ns:
+                self.newest.append(run)
+            else:
+                insort(self.newest, run, key=_time_of)
         del self.newest[:-SPARK_POINTS]
 
     def invalid_streak(self) -> int:
@@ -193,15 +197,15 @@ class Summaries:
         self._shown.clear()
         self._touched.update(self.boards)
 
-    def due(self, presence: Presence, now_ns: int, now_s: float) -> list[BoardSummary]:
-        """Summaries to publish now: changed since they were last published, and not within the last second.
+    def due(self, presence: Presence, now_ns: int, now_s: float, most: int = MAX_AT_ONCE) -> list[BoardSummary]:
+        """Summaries to publish now, at most `most`: changed since last published, and not within the last second.
 
         `now_s` is a monotonic clock. What is changed but too soon stays due for the next call.
         """
         due: list[BoardSummary] = []
         later = set()
         for _ in range(min(len(self._touched), MAX_LOOKED_AT)):
-            if len(due) >= MAX_AT_ONCE:
+            if len(due) >= most:
                 break
             key = self._touched.pop()
             shown = self._shown.get(key)

@@ -2,7 +2,7 @@ import threading
 from types import SimpleNamespace
 
 from tinyprof_collector.config import Config
-from tinyprof_collector.control import Clock, Control, Duties
+from tinyprof_collector.control import BUSY_FROM, SUMMARIES_WHILE_BUSY, Clock, Control, Duties
 from tinyprof_collector.ingest import Ingest, Watchdog
 from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_protocol import topics
@@ -64,7 +64,10 @@ class Rig:
         watchdog = Watchdog(30.0)
         self.live = LiveState(Config(), 0, "1")
         self.ingest = Ingest("main", lambda _: None, watchdog, clock.monotonic_s)
-        duties = Duties(self.noted.append, lambda *each: self.quarantined.append(each), lambda: self.dead)
+        self.backlog = 0
+        duties = Duties(
+            self.noted.append, lambda *each: self.quarantined.append(each), lambda: self.dead, lambda: self.backlog
+        )
         self.control = Control(self.live, self.ingest, watchdog, self.connection, self.replies, duties, clock, 10.0)  # type: ignore[arg-type]
         self.control.connected()
 
@@ -201,6 +204,19 @@ def test_summaries_that_found_no_room_go_out_later():
     rig.connection.room = 10**9
     rig.later(0.1)
     assert len(rig.connection.of("/fleet/", BoardSummary)) == 3
+
+
+def test_while_many_records_wait_only_a_few_summaries_go_out_in_a_round():
+    rig = Rig()
+    rig.backlog = BUSY_FROM
+    rig.hear(online(*(f"b{number}" for number in range(30))))
+    rig.later(1.0)
+    assert len(rig.connection.of("/fleet/", BoardSummary)) == SUMMARIES_WHILE_BUSY
+    rig.later(0.1)
+    assert len(rig.connection.of("/fleet/", BoardSummary)) == 2 * SUMMARIES_WHILE_BUSY
+    rig.backlog = 0
+    rig.later(0.1)
+    assert len({each.board for each in rig.connection.of("/fleet/", BoardSummary)}) == 30
 
 
 def test_a_step_that_fails_leaves_the_others_to_do_theirs():

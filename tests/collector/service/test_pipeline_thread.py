@@ -140,3 +140,29 @@ def test_a_publication_that_fails_is_counted_and_the_next_ones_are_sent():
     assert sent.get(timeout=WAIT_S) == "good"
     assert thread.stop(WAIT_S)
     assert (thread.counts["pipeline_errors"], thread.counts["acknowledgements_unsent"]) == (1, 1)
+
+
+def test_while_nothing_can_be_stored_lists_stay_at_the_source_and_errands_are_run():
+    source, sent, tries = Source(), queue.Queue(), queue.Queue()
+    holds = threading.Event()
+    holds.set()
+
+    def process(messages):
+        tries.put(len(messages))
+        return echo(messages)
+
+    thread = PipelineThread(
+        source, process, lambda each: sent.put(each) or 1, lambda: None,
+        take_batches=8, refresh_interval_s=0.01, monotonic_s=time.monotonic, holding=holds.is_set,
+    )  # fmt: skip
+    source.lists.put([message("a")])
+    thread.start()
+    assert [tries.get(timeout=WAIT_S) for _ in range(2)] == [0, 0]
+    assert thread.call(lambda: len(source), WAIT_S) == 1
+    holds.clear()
+    assert sent.get(timeout=WAIT_S).topic == "a"
+    holds.set()
+    thread.call(list, WAIT_S)  # a take that was under way is over
+    source.lists.put([message("b")])
+    assert thread.stop(WAIT_S)
+    assert len(source) == 1
