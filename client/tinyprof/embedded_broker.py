@@ -7,18 +7,21 @@ standard input closes too, so that it cannot outlive who started it.
 import argparse
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 READY_TIMEOUT_S = 15.0
 MAX_PAYLOAD_BYTES = 300 * 1024
 
+_PANIC = re.compile(rb"^thread '[^'\n]*'[^'\n]* panicked at ", re.MULTILINE)
 _CONFIGURATION = """\
 id = 0
 
@@ -128,6 +131,39 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
+@contextlib.contextmanager
+def _watched_stderr() -> Iterator[None]:
+    """What the library says on descriptor 2 goes on to stderr, and the process begins anew once a thread panicked.
+
+    rumqttd 0.20 panics when a client with a will returns under its name before its lost connection is cleared away,
+    and with a lock held: it would refuse every connection from then on, and live.
+    """
+    said, into = os.pipe()
+    outside = os.dup(2)
+    os.dup2(into, 2)
+    os.close(into)
+    threading.Thread(target=_pass_on, args=(said, outside), name="watched-stderr", daemon=True).start()
+    try:
+        yield
+    finally:
+        os.dup2(outside, 2)
+
+
+def _pass_on(said: int, outside: int) -> None:
+    line = b""
+    while data := os.read(said, 65536):
+        with contextlib.suppress(OSError):
+            os.write(outside, data)
+        if _PANIC.search(line + data):
+            os.dup2(outside, 2)
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nthe embedded broker has failed and begins anew\n")
+            os.execv(  # noqa: S606  (the same program with the same arguments)
+                sys.executable, [sys.executable, "-m", "tinyprof.embedded_broker", *sys.argv[1:]]
+            )
+        line = (line + data)[(line + data).rfind(b"\n") + 1 :][-1024:]
+
+
 def main() -> None:
     """Runs the broker in this process."""
     parser = argparse.ArgumentParser(
@@ -149,7 +185,8 @@ def main() -> None:
     if options.end_with_stdin:
         threading.Thread(target=_end_with_stdin, name="end-with-stdin", daemon=True).start()
     try:
-        broker.run_forever()
+        with _watched_stderr():
+            broker.run_forever()
     except KeyboardInterrupt:
         pass
     except (OSError, RuntimeError) as why:

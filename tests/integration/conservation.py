@@ -132,11 +132,14 @@ class Site:
 
     # ---- the judge
 
-    def judge(self, *, evicted: bool = False, file_lost: bool = False, poison: int = 0) -> LedgerReply:
+    def judge(
+        self, *, evicted: bool = False, file_lost: bool = False, expired: bool = False, poison: int = 0
+    ) -> LedgerReply:
         """Every obligation is stored once under its own epoch and seq, and the ledger adds up and says so.
 
         `evicted`: some may instead be declared evicted. `file_lost`: a spool's file was taken away or damaged, so that
         some may be gone with it; then the ledger calls what it had heard of missing or evicted, never stored.
+        `expired`: some may have come too late for a store's retention.
         `poison`: so many seqs of other nodes are quarantined.
         """
         owed = self.owed()
@@ -145,7 +148,7 @@ class Site:
         lost = [one for one in owed if one.text not in places]
         moved = [one for one in owed if one.text in places and places[one.text] != (one.epoch, one.seq)]
         assert not moved, f"stored under another number: {moved[:5]}"
-        assert evicted or file_lost or not lost, f"{len(lost)} of {len(owed)} lost, the first {lost[0]}"
+        assert evicted or file_lost or expired or not lost, f"{len(lost)} of {len(owed)} lost, the first {lost[0]}"
         ledger = self.ledger()
         for row in ledger.rows:
             assert sum(getattr(row, name) for name in LEDGER_CLASSES) == row.head, row
@@ -155,7 +158,11 @@ class Site:
             _check_lost(row, [one.seq for one in lost if one.epoch == row.epoch.hex()])
         assert sum(row.quarantined for row in ledger.rows) == poison
         # What a store took before a crash and nobody accounted may have been evicted or lost by the agent since.
-        beyond = sum(row.evicted + row.missing for row in ledger.rows) if evicted or file_lost else 0
+        beyond = (
+            sum(row.evicted + row.missing + row.expired for row in ledger.rows)
+            if evicted or file_lost or expired
+            else 0
+        )
         assert 0 <= self.stored_count() - sum(row.stored for row in ledger.rows) <= beyond
         problems = [line for line in ledger.problems if not (file_lost and "missing" in line)]
         assert not problems
@@ -180,6 +187,6 @@ class Site:
 
 
 def _check_lost(row: LedgerRow, lost_seqs: list[int]) -> None:
-    """What is not in the store and was heard of is evicted or missing, never anything better."""
+    """What is not in the store and was heard of is evicted, expired or missing, never anything better."""
     heard_of = sum(seq <= row.head for seq in lost_seqs)
-    assert heard_of <= row.evicted + row.missing, (row, heard_of)
+    assert heard_of <= row.evicted + row.expired + row.missing, (row, heard_of)

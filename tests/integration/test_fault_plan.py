@@ -24,7 +24,7 @@ def test_draw_is_the_one_that_it_always_was():
     first = [(fault.at_ms, fault.kind, fault.target) for fault in draw("fixed", 0, LEAST, 2)]
     assert first == [
         (2863, "kill", "two"),
-        (3841, "poison", "collector"),
+        (3841, "echo", "collector"),
     ]
 
 
@@ -59,7 +59,7 @@ def test_all_kinds_come_where_a_site_has_every_part():
 
 def test_faults_of_a_part_that_is_not_there_are_not_drawn():
     drawn = list(itertools.chain.from_iterable(draw("few", number, LEAST, 30) for number in range(20)))
-    assert {"wrong token", "store away", "fill disk"}.isdisjoint(fault.kind for fault in drawn)
+    assert {"wrong token", "store away", "fill disk", "shorten retention"}.isdisjoint(fault.kind for fault in drawn)
     assert "database" not in {fault.target for fault in drawn}
 
 

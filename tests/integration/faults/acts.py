@@ -12,6 +12,7 @@ from influxd import TOKEN
 
 FILLER = "filler"
 MIB = 1 << 20
+SHORT_RETENTION_S = 3600
 
 
 def begin(site: FaultySite, fault: Fault) -> None:
@@ -40,8 +41,10 @@ def begin(site: FaultySite, fault: Fault) -> None:
         _fill(site.folder / target / FILLER)
     elif kind == "wrong token":
         site.token.write_text("wrong-secret\n")
+    elif kind == "shorten retention":
+        site.set_retention(SHORT_RETENTION_S)
     else:
-        site.stranger.send_poison(random.Random(fault.amount))
+        _send(site, fault)
 
 
 def end(site: FaultySite, fault: Fault) -> None:
@@ -64,6 +67,17 @@ def end(site: FaultySite, fault: Fault) -> None:
         (site.folder / target / FILLER).unlink(missing_ok=True)
     elif kind == "wrong token":
         site.token.write_text(TOKEN + "\n")
+    elif kind == "shorten retention":
+        site.set_retention(0)
+
+
+def _send(site: FaultySite, fault: Fault) -> None:
+    """What others in the network send."""
+    chance = random.Random(fault.amount)
+    if fault.kind == "echo":
+        site.say(f"{site.echo.send_again(chance)} messages are sent again")
+    else:
+        site.stranger.send_poison(chance)
 
 
 def _kept(site: FaultySite, agent: str) -> Path:

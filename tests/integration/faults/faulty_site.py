@@ -17,6 +17,7 @@ from pathlib import Path
 
 import conservation
 from brokers import Mosquitto
+from faults.echo import Echo
 from faults.plan import AGENTS, Site
 from faults.proxy import Proxy
 from faults.stranger import Stranger
@@ -132,6 +133,7 @@ class FaultySite(conservation.Site):
         for name in AGENTS:
             self._add_agent(name)
         self.stranger = Stranger(self._running_broker.url, self.obligations)
+        self.echo = Echo(self._running_broker.url)
 
     # ---- parties
 
@@ -200,6 +202,11 @@ class FaultySite(conservation.Site):
         new.write_text(str(seconds))
         new.rename(self.clock_file(name))
 
+    def set_retention(self, seconds: int) -> None:
+        """How long the database keeps records; 0: for ever."""
+        rules = [{"type": "expire", "everySeconds": seconds}]
+        self.influxd.request("PATCH", f"/api/v2/buckets/{self.influxd.bucket()['id']}", {"retentionRules": rules})
+
     def _own_disk(self, name: str, mib: int) -> None:
         place = self.folder / name
         place.mkdir()
@@ -215,6 +222,7 @@ class FaultySite(conservation.Site):
         for party in self.parties.values():
             party.start()
         self.stranger.start()
+        self.echo.start()
 
     def keep_up(self) -> None:
         """Starts again what has ended though no fault has it down, as a service manager would."""
@@ -230,6 +238,7 @@ class FaultySite(conservation.Site):
     def end(self) -> None:
         """Ends every process and connection."""
         self.stranger.stop()
+        self.echo.stop()
         for party in self.parties.values():
             party.kill()
         self.dying.kill()

@@ -26,24 +26,28 @@ def judge(site: FaultySite, done: RoundReport) -> None:
     small, excused = site.drawn.small_spool, site.excused
     owed = site.owed()
     done.owed = len(owed)
-    ledger = site.judge(evicted=small, file_lost=bool(excused), poison=site.stranger.poison)
+    shortened = any(fault.kind == "shorten retention" for fault in done.faults)
+    ledger = site.judge(
+        evicted=small, file_lost=bool(excused), expired=shortened, poison=site.stranger.poison,
+    )  # fmt: skip
     done.evicted = sum(row.evicted for row in ledger.rows)
+    done.expired = sum(row.expired for row in ledger.rows)
     done.quarantined = sum(row.quarantined for row in ledger.rows)
     done.resent = sum(row.resent for row in ledger.rows)
     assert small or done.evicted == 0, "evicted though the spool had room"
-    gone = Counter({row.epoch.hex(): row.evicted + row.missing for row in ledger.rows})
+    gone = Counter({row.epoch.hex(): row.evicted + row.missing + row.expired for row in ledger.rows})
     lost = _check_stores(site, owed, gone)
     excuses = Counter(epoch for epoch, _ in excused)
     for row in ledger.rows:
         assert row.missing <= excuses[row.epoch.hex()], (row, excuses[row.epoch.hex()])
-        assert row.expired == row.discarded == row.stored_on_word == 0, row
+        assert row.discarded == row.stored_on_word == 0, row
+        assert shortened or row.expired == 0, row
     done.excused_and_lost = sum((one.epoch, one.seq) in excused for one in lost)
     unexcused = [one for one in lost if (one.epoch, one.seq) not in excused]
-    evicted = {row.epoch.hex(): row.evicted for row in ledger.rows}
+    declared = {row.epoch.hex(): row.evicted + row.expired for row in ledger.rows}
     for epoch, count in Counter(one.epoch for one in unexcused).items():
-        assert count <= evicted.get(epoch, 0), (
-            f"{count} of epoch {epoch} are gone, {evicted.get(epoch, 0)} were evicted"
-        )
+        allowed = declared.get(epoch, 0)
+        assert count <= allowed, f"{count} of epoch {epoch} are gone, {allowed} were declared evicted or expired"
     stored = Counter(epoch for epoch, _, _ in site.stored())
     for row in ledger.rows:
         beyond = stored[row.epoch.hex()] - row.stored

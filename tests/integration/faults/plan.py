@@ -8,7 +8,7 @@ from typing import Final, Literal
 AGENTS: Final = ("one", "two")
 Kind = Literal[
     "kill", "freeze", "die after store", "cut", "reset", "delay", "throttle", "split", "tear", "stall",
-    "put back spool", "step clock", "fill disk", "wrong token", "poison", "store away",
+    "put back spool", "step clock", "fill disk", "wrong token", "poison", "store away", "echo", "shorten retention",
 ]  # fmt: skip
 BrokerKind = Literal["embedded", "mosquitto", "mosquitto, 100 queued"]
 StoreNames = tuple[str, ...]
@@ -44,13 +44,14 @@ class Fault:
     def slots(self) -> tuple[str, ...]:
         """What it needs for itself while it lasts."""
         if self.kind == "put back spool":
-            return (f"process {self.target}", f"disk {self.target}")
+            return (f"process {self.target}", f"fill disk {self.target}")
+        if self.kind == "shorten retention":
+            return (f"process {self.target}", f"retention {self.target}")
         if self.kind in _LINK_KINDS:
             return (f"link {self.target}",)
         if self.kind in ("kill", "freeze", "die after store", "store away"):
             return (f"process {self.target}",)
-        what = {"step clock": "clock", "fill disk": "disk", "wrong token": "token", "poison": "poison"}[self.kind]
-        return (f"{what} {self.target}",)
+        return (f"{self.kind} {self.target}",)
 
     def __str__(self) -> str:
         return f"{self.at_ms / 1000:6.2f} s  {self.kind} {self.target}, {self.hold_ms} ms, {self.amount}"
@@ -81,6 +82,8 @@ RULES: Final[dict[Kind, _Rule]] = {
     "wrong token": _Rule(8, (500, 4000)),
     "poison": _Rule(6, (0, 0)),
     "store away": _Rule(8, (3000, 7000)),
+    "echo": _Rule(4, (0, 0)),
+    "shorten retention": _Rule(8, (1500, 4000)),
 }
 
 
@@ -97,7 +100,7 @@ def targets(kind: Kind, site: Site) -> list[str]:
         return [*AGENTS, "collector"] if site.small_disks else []
     if kind == "store away":
         return database if len(site.stores) > 1 else []
-    if kind == "wrong token":
+    if kind in ("wrong token", "shorten retention"):
         return database
     return ["collector"]
 

@@ -148,8 +148,8 @@ class Proxy:
                 time.sleep(piece.wait_s)
             if pair not in self._pairs:
                 return False
-            sink.sendall(piece.data)
             self.passed_bytes += len(piece.data)
+            sink.sendall(piece.data)
             if piece.last:
                 return False
         return True

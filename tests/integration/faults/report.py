@@ -32,6 +32,7 @@ class RoundReport:
     faults: Sequence[Fault]
     owed: int = 0
     evicted: int = 0
+    expired: int = 0
     excused_and_lost: int = 0
     quarantined: int = 0
     resent: int = 0
@@ -43,10 +44,11 @@ class RoundReport:
     def line(self) -> str:
         verdict = "FAILED" if self.why else "held"
         ended = f", {len(self.ended_by_themselves)} ended by themselves" if self.ended_by_themselves else ""
+        gone = f"{self.evicted} evicted, {self.expired} expired, {self.quarantined} quarantined"
+        times = f"quiet after {self.quiet_s:.0f} s, {self.took_s:.0f} s in all"
         return (
-            f"round {self.number}: {verdict}, {len(self.faults)} faults, {self.owed} records owed, {self.evicted} "
-            f"evicted, {self.quarantined} quarantined, {self.resent} resent, quiet after {self.quiet_s:.0f} s, "
-            f"{self.took_s:.0f} s in all{ended} ({self.site})"
+            f"round {self.number}: {verdict}, {len(self.faults)} faults, {self.owed} records owed, {gone}, "
+            f"{self.resent} resent, {times}{ended} ({self.site})"
         )
 
 
@@ -79,6 +81,7 @@ def sum_up(reports: Sequence[RoundReport]) -> list[str]:
     totals = {
         "records owed": sum(one.owed for one in reports),
         "evicted and declared": sum(one.evicted for one in reports),
+        "expired": sum(one.expired for one in reports),
         "quarantined": sum(one.quarantined for one in reports),
         "resent and dropped": sum(one.resent for one in reports),
         "lost with a spool that was taken away": sum(one.excused_and_lost for one in reports),
