@@ -135,6 +135,7 @@ FAULTS = {
 def test_a_fault_is_told_with_its_place_and_its_cause(prompt: str, qemu: FirmwareBoard, working: Any) -> None:
     measure, diary = working(qemu)
     whole = measure("One day")
+    qemu.faults.bytes_s = 4000  # so slow that the report comes well behind the hello that tells of the reset
     failed = measure(prompt)
     expected = f"the board started anew in the middle of a run; its log ends: reset by a fault: {FAULTS[prompt]}"
     found = re.match(f"reset: {expected}", failed.reasons[0])
