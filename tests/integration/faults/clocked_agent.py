@@ -17,6 +17,7 @@ from pathlib import Path
 import producing_agent
 
 from tinyprof_agent import clock, service
+from tinyprof_agent.spool import SpoolError
 
 
 class ToldOrEnough(threading.Event):
@@ -50,7 +51,11 @@ def main() -> int:
 
     service.host_clock = set_clock  # type: ignore[assignment]
     producing_agent.produce = until_enough
-    return producing_agent.main()
+    try:
+        return producing_agent.main()
+    except SpoolError as why:  # as the agent's own command does
+        print(why, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

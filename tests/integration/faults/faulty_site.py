@@ -32,6 +32,7 @@ from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.records import Record
 
 RESTART_S = 1.0
+WEEK_S = 604_800
 BROKER_PATIENCE_S = 15.0
 AGENT_DISK_MIB, COLLECTOR_DISK_MIB = 16, 64
 QUEUE_OF_100 = "max_queued_messages 100\nmax_inflight_messages 20\n"
@@ -204,7 +205,7 @@ class FaultySite(conservation.Site):
 
     def set_retention(self, seconds: int) -> None:
         """How long the database keeps records; 0: for ever."""
-        rules = [{"type": "expire", "everySeconds": seconds}]
+        rules = [{"type": "expire", "everySeconds": seconds, "shardGroupDurationSeconds": seconds or WEEK_S}]
         self.influxd.request("PATCH", f"/api/v2/buckets/{self.influxd.bucket()['id']}", {"retentionRules": rules})
 
     def _own_disk(self, name: str, mib: int) -> None:

@@ -36,8 +36,8 @@ def judge(site: FaultySite, done: RoundReport) -> None:
     done.resent = sum(row.resent for row in ledger.rows)
     assert small or done.evicted == 0, "evicted though the spool had room"
     gone = Counter({row.epoch.hex(): row.evicted + row.missing + row.expired for row in ledger.rows})
-    lost = _check_stores(site, owed, gone)
     excuses = Counter(epoch for epoch, _ in excused)
+    lost = _check_stores(site, owed, gone + excuses)
     for row in ledger.rows:
         assert row.missing <= excuses[row.epoch.hex()], (row, excuses[row.epoch.hex()])
         assert row.discarded == row.stored_on_word == 0, row
@@ -51,7 +51,8 @@ def judge(site: FaultySite, done: RoundReport) -> None:
     stored = Counter(epoch for epoch, _, _ in site.stored())
     for row in ledger.rows:
         beyond = stored[row.epoch.hex()] - row.stored
-        assert 0 <= beyond <= gone[row.epoch.hex()], (row, stored[row.epoch.hex()])
+        allowed = gone[row.epoch.hex()] + excuses[row.epoch.hex()]
+        assert 0 <= beyond <= allowed, f"{row}: the store has {stored[row.epoch.hex()]}, {allowed} may be unaccounted"
     for role in site.roles:
         log = role.log.read_text(errors="replace") if role.log.exists() else ""
         assert TOKEN not in log, f"{role.name} has logged the token"
