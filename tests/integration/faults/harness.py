@@ -133,10 +133,11 @@ def run(
     until_s = time.monotonic() + minutes * 60
     numbers = itertools.count()
     lock = threading.Lock()
+    interrupted = threading.Event()
     reports: list[RoundReport] = []
 
     def work() -> None:
-        while (number := next(numbers)) == 0 or time.monotonic() < until_s:
+        while not interrupted.is_set() and ((number := next(numbers)) == 0 or time.monotonic() < until_s):
             done, left = in_own_folder(seed, number, means, folder)
             with lock:
                 reports.append(done)
@@ -145,8 +146,13 @@ def run(
                     say(left)
 
     with ThreadPoolExecutor(side_by_side, thread_name_prefix="rounds") as pool:
-        for worker in [pool.submit(work) for _ in range(side_by_side)]:
-            worker.result()
+        workers = [pool.submit(work) for _ in range(side_by_side)]
+        try:
+            for worker in workers:
+                worker.result()
+        except KeyboardInterrupt:
+            interrupted.set()
+            say("interrupted: the rounds under way come to their end")
     return reports
 
 
