@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("agent", "spool", "collector", "dashboard", "engine", "probe_cost")
+NAMES = ("agent", "spool", "collector", "influx", "dashboard", "engine", "probe_cost")
 
 
 def main() -> int:
