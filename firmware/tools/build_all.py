@@ -1,9 +1,9 @@
 """Builds the firmware for every target whose compiler is on this machine, two at a time, and says what came of each.
 
-    python3 tools/build_all.py [TARGET ...]
+    python3 tools/build_all.py [--missing] [TARGET ...]
 
 A line a target: what it takes of flash and RAM (the stack included), or which package brings the missing compiler.
-Ends with 1 if a build failed. Standard library only.
+With `--missing` nothing is built: only what is missing is said. Ends with 1 if a build failed. Standard library only.
 """
 
 import argparse
@@ -60,8 +60,8 @@ def describe(name: str, sizes: Sizes, limits: dict[str, int]) -> str:
     return f"{name:<12} flash {share(sizes.flash, 'flash_bytes')}, RAM {share(sizes.ram, 'ram_bytes')}"
 
 
-def build(name: str) -> Outcome:
-    """Builds one target."""
+def build(name: str, *, only_missing: bool = False) -> Outcome | None:
+    """Builds one target, or says why not; with `only_missing` it never builds, and None is a compiler that is there."""
     try:
         target = tomllib.loads((FIRMWARE / "targets" / name / "target.toml").read_text())
         compiler, packages = target["toolchain"]["program"], target["toolchain"].get("packages", [])
@@ -69,6 +69,8 @@ def build(name: str) -> Outcome:
         return Outcome(f"{name:<12} FAILED: its target.toml cannot be used: {why}", failed=True)
     if shutil.which(compiler) is None:
         return Outcome(f"{name:<12} not built: {compiler} is not installed: apt install {' '.join(packages)}")
+    if only_missing:
+        return None
     try:
         made = subprocess.run(
             [shutil.which("make") or "make", "-C", str(FIRMWARE), f"TARGET={name}", f"PYTHON={sys.executable}"],
@@ -94,10 +96,14 @@ def main() -> int:
     """0, or 1 where a build failed."""
     parser = argparse.ArgumentParser(description="builds every target whose compiler is on this machine")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="a folder of targets/; none: all")
-    names = parser.parse_args().targets or target_names()
+    parser.add_argument("--missing", action="store_true", help="build nothing: say which compilers are missing")
+    asked = parser.parse_args()
+    names = asked.targets or target_names()
     failed = False
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="build") as pool:
-        for outcome in pool.map(build, names):
+        for outcome in pool.map(lambda name: build(name, only_missing=asked.missing), names):
+            if outcome is None:
+                continue
             print(outcome.line, flush=True)
             failed = failed or outcome.failed
     return int(failed)

@@ -118,6 +118,21 @@ def test_every_target_is_built_or_says_what_is_missing(build_firmware: Build, tm
     )
 
 
+def test_make_says_what_is_missing_and_which_targets_there_are(tmp_path: Path) -> None:
+    """Before anything is compiled, and in one line each."""
+    for program in ("make", "sh"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    make = ["make", "-C", str(FIRMWARE), f"PYTHON={sys.executable}", f"OUT={tmp_path / 'out'}"]
+    bare = {**os.environ, "PATH": str(tmp_path)}
+    missing = subprocess.run([*make, "TARGET=stm32f405"], capture_output=True, text=True, check=False, env=bare)
+    assert missing.returncode != 0
+    assert "arm-none-eabi-gcc is not installed: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi" in missing.stderr
+    assert not (tmp_path / "out").exists()
+    unknown = subprocess.run([*make, "TARGET=stm32f40"], capture_output=True, text=True, check=False)
+    assert unknown.returncode != 0
+    assert "no target is called 'stm32f40'; there are aarch64" in unknown.stderr
+
+
 def test_sizes_are_those_of_binutils() -> None:
     """Flash is text and data, RAM data and what starts empty."""
     said = "   text\t   data\t    bss\t    dec\t    hex\tfilename\n 228825\t    172\t 104080\t 333077\t  51515\tx.elf\n"
