@@ -136,6 +136,11 @@ def test_an_emulator_that_does_not_start_says_its_last_words(make_emulated) -> N
         make_emulated("--die-with", "no such machine").open()
 
 
+def test_a_processor_that_locks_up_is_named_before_its_registers(make_emulated) -> None:
+    with pytest.raises(BoardError, match=r"exit code 1\): qemu: fatal: Lockup"):
+        make_emulated("--die-with", "qemu: fatal: Lockup\n\nR00=00000000\nFPSCR: 00000000").open()
+
+
 def test_a_port_that_was_taken_meanwhile_is_left_for_another(make_emulated, tmp_path: Path) -> None:
     driver = make_emulated("--die-once", str(tmp_path / "died"))
     assert driver.open().build.emulated

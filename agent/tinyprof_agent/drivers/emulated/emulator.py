@@ -18,6 +18,7 @@ from tinyprof_agent.drivers.driver import BoardError
 
 MAX_SAID_BYTES: Final = 4096
 MAX_LINE: Final = 200
+TELLING = re.compile(r"error|fatal|cannot|not found|in use", re.IGNORECASE)
 PORT_TRIES: Final = 8
 END_S: Final = 5.0
 _POLL_S: Final = 0.01
@@ -115,7 +116,7 @@ class Emulator:
         text = bytes(self._said).decode(errors="replace")
         lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
         lines = [line for line in lines if line]
-        telling = [line for line in lines if re.search(r"error|cannot|not found|in use", line, re.IGNORECASE)] or lines
+        telling = [line for line in lines if TELLING.search(line)] or lines
         return f": {telling[-1][-MAX_LINE:]}" if telling else ""
 
 
