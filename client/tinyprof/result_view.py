@@ -56,7 +56,8 @@ def _figure(name: str, figure: Figure, *, ram_is_rss: bool) -> str:
     label = metric.label if metric else name
     if name == "ram_peak_bytes" and ram_is_rss:
         label += " (peak RSS)"
-    line = f"{label:<20} {amount(name, figure.value):>12} {unit(name)}".rstrip()
+    shown = f"{'~' if figure.estimated else ''}{amount(name, figure.value)}"
+    line = f"{label:<20} {shown:>12} {unit(name)}".rstrip()
     if figure.low is not None and figure.high is not None and (figure.coverage is not None or figure.estimated):
         kind = "estimated" if figure.estimated else f"{100 * (figure.coverage or 0):.1f}%"
         line = f"{line:<44} {kind} interval {amount(name, figure.low)} to {amount(name, figure.high)}, n = {figure.n}"

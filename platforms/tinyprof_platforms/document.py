@@ -44,7 +44,7 @@ def _section(key: str, one: Platform) -> Iterator[str]:
     for name, label in _FIGURES:
         figure = getattr(one, name)
         if figure is not None:
-            yield f"| {label} | {figure.value:,.10g} | {figure.source} |"
+            yield f"| {label} | {figure.value:,.12g} | {figure.source} |"
     yield ""
 
 

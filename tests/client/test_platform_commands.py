@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,17 @@ def test_fit_and_platforms_need_no_numpy(tmp_path: Path) -> None:
     assert golden.returncode == 1
     assert "needs numpy: pip install 'tinyprof[demo]'" in golden.stderr
     assert golden.stderr.count("\n") == 1
+
+
+def test_golden_takes_a_shipped_name_as_fit_does() -> None:
+    result = invoked("golden", MODEL.name, "--prompt", "Hi", "--tokens", "2")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f'{{\n "{MODEL.path.name}"')
+
+
+def test_a_large_bound_is_written_out() -> None:
+    result = invoked("fit", MODEL.name, "--platform", "jetson-nano")
+    assert re.search(r"at most \d\d,\d{3} tokens/s", result.stdout), result.stdout
 
 
 def test_golden_writes_a_file_that_agents_read(tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def test_a_figure_without_an_interval_claims_none() -> None:
 
 
 def test_an_estimate_says_so() -> None:
-    assert "estimated interval 10.00 to 30.00" in shown(figures={"decode_tps": Figure(20, 10, 30, estimated=True)})
+    said = shown(figures={"decode_tps": Figure(20, 10, 30, estimated=True)})
+    assert "estimated interval 10.00 to 30.00" in said
+    assert " ~20.00 tokens/s" in said
+    assert "~" not in shown(figures={"decode_tps": Figure(20, 10, 30, coverage=0.95)})
 
 
 def test_a_peak_resident_set_is_marked() -> None:

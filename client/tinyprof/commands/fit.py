@@ -103,7 +103,7 @@ def _as_json(one: "Fit") -> dict[str, Any]:
 
 def _row(key: str, one: "Fit") -> tuple[str, ...]:
     flash = ("-", "-") if one.flash is None else (f"{one.flash.total:,}", f"{one.flash_bytes:,}")
-    at_best = ("-", "not known") if one.bound is None else (f"{one.bound.tps:,.4g}", _BINDS[one.bound.binds])
+    at_best = ("-", "not known") if one.bound is None else (_rate(one.bound.tps), _BINDS[one.bound.binds])
     return (key, "yes" if one.fits else "no", f"{one.ram.total:,}", f"{one.ram_bytes:,}", *flash, *at_best)
 
 
@@ -125,7 +125,12 @@ def _described(key: str, one: "Fit") -> list[str]:
     return lines
 
 
+def _rate(tps: float) -> str:
+    """Four digits, and never a power of ten."""
+    return f"{tps:,.0f}" if tps >= 9999.5 else f"{tps:,.4g}"
+
+
 def _bound_line(when: str, at_best: "Bound | None") -> str:
     if at_best is None:
         return f"decode {when}: no bound, since what this machine reads a second is not known"
-    return f"decode {when}: at most {at_best.tps:,.4g} tokens/s, bound by {_BINDS[at_best.binds]}"
+    return f"decode {when}: at most {_rate(at_best.tps)} tokens/s, bound by {_BINDS[at_best.binds]}"

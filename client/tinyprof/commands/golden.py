@@ -25,15 +25,20 @@ PROMPT_CHARACTERS = 40
 def command(model: Path, prompts: tuple[str, ...], tokens: int, out: Path | None, as_json: bool) -> None:
     """Makes the expected outputs of a model.
 
-    MODEL is a GGUF file. What the reference engine says to each prompt, for every kind of activations and cache, with
-    each token's lead: name the file in an agent's golden_files, and runs of that model are checked against it.
+    MODEL is a shipped model's name or a GGUF file. What the reference engine says to each prompt, for every kind of
+    activations and cache, with each token's lead: name the file in an agent's golden_files, and runs of that model
+    are checked against it.
     """
+    from tinyprof_models.catalogue import shipped_models
+
     if any(not prompt for prompt in prompts):
         raise WrongUse("a prompt is empty")
-    made = _made(model, prompts, tokens)
+    shipped = shipped_models().get(str(model))
+    made_of = model if shipped is None else shipped.path
+    made = _made(made_of, prompts, tokens)
     from tinyprof_models.make_golden import golden_text
 
-    models = {model.name: made}
+    models = {made_of.name: made}
     if out is not None:
         out.write_text(golden_text(models), encoding="utf-8")
     if as_json:
@@ -42,7 +47,7 @@ def command(model: Path, prompts: tuple[str, ...], tokens: int, out: Path | None
         click.echo(golden_text(models), nl=False)
     else:
         click.echo(_summary(made))
-        click.echo(f"{out} has the golden outputs of {model.name}", err=True)
+        click.echo(f"{out} has the golden outputs of {made_of.name}", err=True)
 
 
 def _made(model: Path, prompts: tuple[str, ...], tokens: int) -> "ModelGolden":

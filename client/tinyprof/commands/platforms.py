@@ -77,7 +77,7 @@ def _described(key: str, one: "Platform") -> list[str]:
         rows.append((f"flash, {one.flash.where}", f"{one.flash.bytes:,}", one.flash.source))
     for name, label in FIGURES:
         figure = getattr(one, name)
-        rows.append((label, "-", "not known") if figure is None else (label, f"{figure.value:,.10g}", figure.source))
+        rows.append((label, "-", "not known") if figure is None else (label, f"{figure.value:,.12g}", figure.source))
     also = f" (also {', '.join(one.aliases)})" if one.aliases else ""
     return [f"{key}{also}: {one.title}, {one.cpu}", "", table(("figure", "value", "source"), rows, right="lrl")]
 
