@@ -1,13 +1,13 @@
 """Runs every benchmark, one after the other, so that they do not disturb each other. `make benchmarks`.
 
-`python -m benchmarks [NAME ...]`: all, or some of agent, spool, collector, dashboard, engine, probe_cost.
+`python -m benchmarks [NAME ...]`: all, or some of those in `NAMES`.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("agent", "spool", "collector", "influx", "dashboard", "engine", "probe_cost")
+NAMES = ("agent", "spool", "collector", "influx", "dashboard", "engine", "firmware", "probe_cost")
 
 
 def main() -> int:
