@@ -66,6 +66,8 @@ class Secrets:
         password = secrets.token_urlsafe(24)
         host = self._inside if user == "collector" else self._host
         port = 8883 if user == "collector" else self._port
+        if not (self._folder / "passwords").exists():
+            self.made.append("passwords")
         with (self._folder / "passwords").open("a") as file:
             file.write(password_line(user, password, secrets.token_bytes(12)) + "\n")
         (self._folder / "passwords").chmod(0o644)

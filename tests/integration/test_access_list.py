@@ -250,6 +250,8 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFi
     make = load_secrets().main
     assert make(["--folder", str(tmp_path / "s"), "--agent", MINE]) == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    said = capsys.readouterr().out
+    assert all(f" {name}" in said for name in before if not name.endswith(".srl")), said
     assert make(["--folder", str(tmp_path / "s"), "--agent", MINE, "--agent", OTHER]) == 0
     after = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
     assert set(after) - set(before) == {f"{OTHER}.broker"}
