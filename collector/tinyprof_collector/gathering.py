@@ -6,8 +6,8 @@ from collections.abc import Callable
 from tinyprof_collector.pipeline_thread import Source
 from tinyprof_protocol.connection import Message
 
-ENOUGH_BYTES = 512 * 1024
-"""Deflated; about what 5,000 results of 14 figures take."""
+ENOUGH_BYTES = 256 * 1024
+"""Deflated; about what 5,000 results take."""
 
 
 class Gathering:
@@ -19,7 +19,7 @@ class Gathering:
         self._monotonic_s = monotonic_s
 
     def take(self, limit: int, timeout_s: float | None) -> list[Message]:
-        """Up to `limit` messages, or about 512 KiB of them; waits up to `timeout_s` for the first."""
+        """Up to `limit` messages, or about 256 KiB of them; waits up to `timeout_s` for the first."""
         taken = self._source.take(limit, timeout_s)
         if not taken:
             return taken

@@ -12,9 +12,9 @@ from tinyprof_protocol.connection import Message
 MAX_OF_ONE_AGENT = 8
 MAX_MESSAGES = 80_000
 MAX_BYTES = 96 * 1024 * 1024
-MAX_TAKEN_BYTES = 512 * 1024
+MAX_TAKEN_BYTES = 256 * 1024
 """What one list may weigh: some thousand records, deflated. On a slow machine too they must be stored, and answered,
-well within the 2 s after which an agent sends again."""
+well within the 2 s after which an agent sends again; and decoded they take about a hundred times the room."""
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
 GATHER_STEP_S = 0.01
@@ -66,7 +66,7 @@ class Inbox:
     def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
         """Up to `limit` messages, one of each agent in turn; waits for the first. Empty after the timeout or `close`.
 
-        A list ends early, at about 512 KiB. An agent that was served goes behind those that were not.
+        A list ends early, at about 256 KiB. An agent that was served goes behind those that were not.
         """
         with self._changed:
             if not self._size and not self._closed:

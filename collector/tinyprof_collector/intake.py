@@ -5,7 +5,7 @@ Every step may fail and be repeated with the same plan or another one that holds
 
 from collections.abc import Callable, Sequence
 
-from tinyprof_collector.accounting import Pairs, runs_of
+from tinyprof_collector.accounting import Account, Pairs, runs_of
 from tinyprof_collector.counts import Counts
 from tinyprof_collector.judging import Key, Plan, Work
 from tinyprof_collector.ledger import Ledger
@@ -84,6 +84,9 @@ class Intake:
         self._counts.add("on_word", account.receive_base(batch.base))
         for evicted in batch.evicted:
             self._counts.add("evicted", account.evict(evicted.first, evicted.last, evicted.cause))
+        if work.count == len(batch.records) and not batch.evicted and answers.count("stored") == len(answers):
+            self._account_stored(work, account)
+            return
         seqs: dict[str, list[int]] = {"stored": [], "expired": [], "quarantined": work.bad}
         taken = arrivals
         if answers.count("stored") < len(answers):
@@ -107,6 +110,16 @@ class Intake:
         self._counts.add("batches")
         self._counts.add("records", len(batch.records))
         self.to_answer.setdefault((batch.node, batch.epoch), []).extend(work.runs)
+
+    def _account_stored(self, work: Work, account: Account) -> None:
+        """Nearly every batch: all its records were due, and all are stored. Its runs are those of its records."""
+        entered = sum(account.settle(first, last, "stored") for first, last in work.runs)
+        account.resent += work.count - entered
+        self._counts.add("resent", work.count - entered)
+        self._counts.add("stored", entered)
+        self._counts.add("batches")
+        self._counts.add("records", work.count)
+        self.to_answer.setdefault((work.batch.node, work.batch.epoch), []).extend(work.runs)
 
     def _evicted_but_held(self, plan: Plan) -> list[tuple[str, bytes, int, int]]:
         """Runs of seqs reported evicted that the stores hold: what was written before the state was lost is stored."""

@@ -142,11 +142,13 @@ def _judge_records(plan: Plan, work: Work, due: list[Entry], topic: str) -> None
 
 
 def _span(batch: Batch, seqs: list[int]) -> tuple[int, int]:
-    for evicted in batch.evicted:
-        if evicted.last < evicted.first:
-            raise Unfit(f"evicted range {evicted.first} to {evicted.last} is turned round")
-    lowest = min((*seqs, *(evicted.first for evicted in batch.evicted)), default=batch.base)
-    highest = max((*seqs, *(evicted.last for evicted in batch.evicted)), default=max(batch.base - 1, 1))
+    lowest, highest = min(seqs, default=batch.base), max(seqs, default=max(batch.base - 1, 1))
+    if batch.evicted:
+        for evicted in batch.evicted:
+            if evicted.last < evicted.first:
+                raise Unfit(f"evicted range {evicted.first} to {evicted.last} is turned round")
+        lowest = min((*seqs, *(evicted.first for evicted in batch.evicted)))
+        highest = max((*seqs, *(evicted.last for evicted in batch.evicted)))
     if highest - batch.base > MAX_SPAN:
         raise Unfit(f"seq {highest} lies over {MAX_SPAN} above the base {batch.base}")
     return lowest, highest

@@ -4,7 +4,6 @@ A summary is published when it changed, at most once a second for each board, an
 """
 
 from bisect import insort
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
@@ -109,23 +108,31 @@ class BoardHistory:
         return self.runs.get(self.series) or SeriesRuns()
 
     def _add_results(self, results: list[tuple[int, Result]], known: KnownSeries) -> None:
-        for verdict, n in Counter([result.verdict for _, result in results]).items():
-            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + n
-        results.sort(key=itemgetter(0))
-        by_series: dict[str, list[tuple[int, Result]]] = {}
-        for time_ns, result in results:
-            series = known.of(result)
-            by_series.setdefault(series, []).append((time_ns, result))
-            if result.job_id is None and (self.scheduled_ns is None or time_ns >= self.scheduled_ns):
-                self.series, self.scheduled_ns = series, time_ns
+        by_series = self._count(results, known)
         for series, its in by_series.items():
             kept = self.runs.pop(series, None) or SeriesRuns()
             kept.add(its)
             self.runs[series] = kept
         if self.scheduled_ns is None:
             self.series = max(self.runs, key=lambda series: self.runs[series].result_ns)
-        for series in [series for series in self.runs if series != self.series][: max(0, len(self.runs) - MAX_SERIES)]:
-            del self.runs[series]
+        if len(self.runs) > MAX_SERIES:
+            others = [series for series in self.runs if series != self.series]
+            for series in others[: len(self.runs) - MAX_SERIES]:
+                del self.runs[series]
+
+    def _count(self, results: list[tuple[int, Result]], known: KnownSeries) -> dict[str, list[tuple[int, Result]]]:
+        """Counts verdicts and looks for the newest scheduled run; the results by their series, in the order of time."""
+        for _, result in results:
+            self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
+        if len(results) > 1:
+            results.sort(key=itemgetter(0))
+        by_series: dict[str, list[tuple[int, Result]]] = {}
+        for time_ns, result in results:
+            series = known.of(result)
+            by_series.setdefault(series, []).append((time_ns, result))
+            if result.job_id is None and (self.scheduled_ns is None or time_ns >= self.scheduled_ns):
+                self.series, self.scheduled_ns = series, time_ns
+        return by_series
 
 
 def history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:

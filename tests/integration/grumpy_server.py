@@ -30,7 +30,8 @@ class GrumpyServer:
             def do_POST(self) -> None:
                 if self.path.startswith("/query"):
                     self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                    self._answer(200, {}, json.dumps({"results": [{"statement_id": 0}]}))
+                    results = [{"statement_id": n} for n in range(self.path.count("%3B") + 1)]
+                    self._answer(200, {}, json.dumps({"results": results}))
                     return
                 with grumpy.lock:
                     status, headers, body = grumpy.answers.pop(0) if grumpy.answers else (204, {}, "")

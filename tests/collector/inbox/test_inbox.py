@@ -57,7 +57,7 @@ def test_all_together_are_bounded_in_number_and_bytes():
 def test_a_list_ends_at_a_weight():
     inbox = Inbox(max_of_one_agent=100)
     for number in range(10):
-        inbox.put(message("a.a", number, 128 * 1024))
+        inbox.put(message("a.a", number, 64 * 1024))
     lists = [len(inbox.take()) for _ in range(3)]
     assert lists == [4, 4, 2]
     assert inbox.take() == []

@@ -150,3 +150,23 @@ def test_the_canary_has_a_measurement_of_its_own():
     read = parse_line(canary_line("main", 5))
     assert (read["measurement"], read["tags"], read["time"]) == ("tinyprof_canary", {"collector": "main"}, 5)
     assert read["measurement"] not in line_protocol.MEASUREMENTS
+
+
+def test_a_boards_fixed_part_is_made_anew_where_its_series_changes_and_is_bounded():
+    build = Build("p", "e", "", "m", "0" * 64, "q", "f32", "f32", 1, "device")
+    fixed = FixedParts(bound=2)
+    first = arrival_of(result_of(build, {}))
+    assert fixed.of(first) is fixed.of(arrival_of(result_of(build, {}), seq=8))
+    for other in (
+        result_of(replace(build, engine="other"), {}), result_of(build, {}, suite="long"),
+        replace(result_of(build, {}), prompts=["y"]), replace(result_of(build, {}), max_tokens=9),
+        replace(result_of(build, {}), board="beta"),
+    ):  # fmt: skip
+        again = arrival_of(other)
+        assert fixed.of(again) == FixedParts().of(again) != fixed.of(first)
+    for n in range(5):
+        board = arrival_of(replace(result_of(build, {}), board=f"b{n}"))
+        assert fixed.of(board).head == FixedParts().of(board).head
+    sample, event = arrival_of(Sample({}, "alpha")), arrival_of(Event("e", board="alpha"))
+    assert fixed.of(sample).head == "tinyprof_sample,agent=pi,board=alpha,site=lab"
+    assert fixed.of(event).head == "tinyprof_event,agent=pi,board=alpha,site=lab"

@@ -8,9 +8,11 @@ next are made.
 import logging
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
@@ -33,10 +35,13 @@ from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFaile
 from tinyprof_protocol.bounds import MAX_SEQ
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_KNOWN_EPOCHS = 100_000
 APART_FROM_LINES = 500
 """A list shorter than this goes in one post."""
+QUESTIONS_AT_ONCE = 50
+"""Epochs that are looked for in one request; its address stays under 16 KB."""
 ASK_RETENTION_EVERY_S = 60.0
 TOO_MANY_SERIES = "a new series past 1,000 of this agent today: its tags take too many values"
 
@@ -51,6 +56,13 @@ class _Work:
     """The fixed parts of the lines of those that may be posted, by their place in the list."""
     struck: list[str] = field(default_factory=list)
     """Nodes of lines that were refused."""
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 class InfluxStore:
@@ -76,7 +88,10 @@ class InfluxStore:
         self._suspects = Suspects()
         self._guard = SeriesGuard()
         self._fixed = FixedParts()
-        self._seen: dict[tuple[str, bytes], frozenset[int]] = {}
+        self._seen: set[tuple[str, bytes]] = set()
+        """Epochs whose first lines were looked for."""
+        self._held: dict[tuple[str, bytes], frozenset[int]] = {}
+        """Of them, those of which something was there, with the seqs."""
         self._error: str | None = None
         self._newest_ns = 0
         self._retention_ns: int | None = None
@@ -191,17 +206,18 @@ class InfluxStore:
     def _post(self, lane: list[int], work: "_Work") -> None:
         """Makes the lines of a lane, some at a time, and posts them."""
         self._look_for(lane, work.arrivals)
-        size = self._poster.max_lines
+        held = self._held
+        size, whole = self._poster.max_lines, self._config.whole_records
         for begin in range(0, len(lane), size):
             posted: list[int] = []
             lines: list[str] = []
             for n in lane[begin : begin + size]:
                 arrival = work.arrivals[n]
-                if arrival.seq in self._seen.get((arrival.node, arrival.epoch), ()):
+                if held and arrival.seq in held.get((arrival.node, arrival.epoch), ()):
                     work.answers[n] = "held"
                     continue
                 try:
-                    lines.append(line_of(arrival, work.fixed[n], whole=self._config.whole_records))
+                    lines.append(line_of(arrival, work.fixed[n], whole=whole))
                 except Unwritable as why:
                     work.answers[n] = Refused(f"the store {self.name} cannot hold it: {why}")
                     continue
@@ -227,13 +243,20 @@ class InfluxStore:
             arrival = arrivals[n]
             if (arrival.node, arrival.epoch) not in self._seen:
                 coming.setdefault((arrival.node, arrival.epoch), []).append(arrival.record.time_ns)
-        for (node, epoch), times_ns in coming.items():
-            answers = self._server.query(seqs_between(node, epoch, min(times_ns), max(times_ns)))
-            if len(self._seen) >= MAX_KNOWN_EPOCHS:
-                self._seen = {}
-            self._seen[node, epoch] = frozenset(
-                int(row[1]) for series in answers for one in series for row in one.values
-            )
+        for some in batched(coming.items(), QUESTIONS_AT_ONCE):
+            asked = ";".join(seqs_between(*key, min(times_ns), max(times_ns)) for key, times_ns in some)
+            answers = self._server.query(asked)
+            if len(answers) != len(some):
+                raise StoreFailed(f"store influxdb: {len(answers)} answers to {len(some)} questions")
+            for (key, _), answer in zip(some, answers, strict=True):
+                self._note_held(key, frozenset(int(row[1]) for series in answer for row in series.values))
+
+    def _note_held(self, key: tuple[str, bytes], seqs: frozenset[int]) -> None:
+        if len(self._seen) >= MAX_KNOWN_EPOCHS:
+            self._seen, self._held = set(), {}
+        self._seen.add(key)
+        if seqs:
+            self._held[key] = seqs
 
     # ---- retention
 

@@ -174,7 +174,8 @@ def _result_fields(body: Result) -> list[str]:
     ]
     for name, figure in body.figures.items():
         if name in METRICS:
-            fields.append(metric_field(name, figure.value))
+            value = figure.value
+            fields.append(metric_field(name, value) if name in _INTS else f"{name}={float(value)!r}")
             if figure.low is not None:
                 fields.append(f"{name}_low={float(figure.low)!r}")
             if figure.high is not None:
