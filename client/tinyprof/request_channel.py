@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tinyprof_protocol import topics
-from tinyprof_protocol.broker_address import BrokerAddress
+from tinyprof_protocol.broker_address import CA_FILE_VARIABLE, BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import RequestKind
@@ -26,6 +26,13 @@ SETTLE_S = 0.25
 MAX_REPLIES_WAITING = 64
 MAX_COLLECTORS = 256
 _POLL_S = 0.05
+
+
+def what_to_do(error: str) -> str:
+    """Advice for a broker that could not be reached: a certificate that is not trusted is no missing broker."""
+    if "CERTIFICATE_VERIFY_FAILED" in error:
+        return f"name the certificates that it is checked against with {CA_FILE_VARIABLE}"
+    return "start a broker, or name yours with --broker or TINYPROF_BROKER"
 
 
 class FleetError(RuntimeError):
@@ -132,7 +139,7 @@ class RequestChannel:
         if not state.connected:
             error = state.error
             self.stop()
-            raise BrokerUnreachable(f"{error}; start a broker, or name yours with --broker or TINYPROF_BROKER")
+            raise BrokerUnreachable(f"{error}; {what_to_do(error)}")
 
     def stop(self) -> None:
         """Disconnects; may be called twice."""

@@ -10,7 +10,7 @@ import tinyprof
 from tinyprof.board_names import UnknownBoard
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof.fleet import Fleet
-from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, NoCollector
+from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, NoCollector, what_to_do
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Hooks, Publication
@@ -294,3 +294,10 @@ def test_a_collector_that_never_answers_a_single_request_is_named(collector, add
     collector(boards_answer(summary("host")), name="mute")
     with Fleet(address, timeout_s=0.5) as fleet, pytest.raises(CollectorSilent, match="collector mute"):
         fleet.history("host", "ttft_ms")
+
+
+def test_a_certificate_that_is_not_trusted_is_no_missing_broker() -> None:
+    said = what_to_do("no broker at mqtts://b:8883 ([SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed)")
+    assert "TINYPROF_BROKER_CA_FILE" in said
+    assert "start a broker" not in said
+    assert what_to_do("no broker at mqtt://b:1883 (Connection refused)").startswith("start a broker")
