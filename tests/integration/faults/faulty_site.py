@@ -65,6 +65,8 @@ class Party:
         if process is not None:
             process.kill()
             process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
 
     def freeze(self) -> None:
         if self.running():
@@ -84,6 +86,7 @@ class LoggedBroker(EmbeddedBroker):
 
     def start(self) -> "LoggedBroker":
         """Starts it; returns once it accepts connections."""
+        self._close_pipes()
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tinyprof.embedded_broker", "--port", str(self.port), "--end-with-stdin"],
