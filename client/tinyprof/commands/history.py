@@ -53,6 +53,7 @@ def command(
             {
                 "board": board, "metric": metric, "unit": unit, "points": reply.points, "truncated": reply.truncated,
                 "series": reply.series, "others": reply.others, "described": reply.described,
+                "estimated": are_estimated(reply, metric),
             }
         )  # fmt: skip
         return
@@ -60,16 +61,27 @@ def command(
         click.echo(f"{board} has no {metric} within that time", err=True)
     elif plot:
         width = min(120, shutil.get_terminal_size().columns)
-        click.echo(f"{metric}, {unit}")
+        click.echo(f"{metric}, {unit}{', estimated' if are_estimated(reply, metric) else ''}")
         click.echo("\n".join(draw([(point.time_ns, point.value) for point in reply.points], width, 12)))
     else:
-        click.echo(_listing(reply, f"{metric} {unit}", every=every))
+        estimated = are_estimated(reply, metric)
+        click.echo(_listing(reply, f"{'~' if estimated else ''}{metric} {unit}", every=every))
+        if estimated:
+            click.echo("~ estimated, from low to high: an emulator counts instructions, not time", err=True)
     if reply.others:
         runs = "1 run" if reply.others == 1 else f"{reply.others} runs"
         verb = "is" if reply.others == 1 else "are"
         click.echo(f"{runs} of other suites, prompts or builds {verb} left out: --all shows them", err=True)
     if reply.truncated:
         click.echo(f"older values are left out; ask for more than {limit} with --limit", err=True)
+
+
+def are_estimated(reply: "HistoryReply", metric: str) -> bool:
+    """Whether a board's values of a metric are estimates and not measured, as its newest runs say."""
+    from tinyprof_protocol.records import Result
+
+    results = [record.body for record in reply.runs if isinstance(record.body, Result)]
+    return any(result.figures[metric].estimated for result in results if metric in result.figures)
 
 
 def _listing(reply: "HistoryReply", title: str, *, every: bool) -> str:
