@@ -72,6 +72,8 @@ class Account:
         self.listed_base = 1
         """The highest base that a status gave. It decides nothing about duplicates, only what the ledger shows."""
         self.forgotten = False
+        self.unlisted = 0
+        """Complete lists of the agent that left it out since it was last heard of."""
         self.recalled = False
         """The stores were asked what they hold of it: an account that is new here may be one whose state was lost."""
         self.accounted = RangeSet()

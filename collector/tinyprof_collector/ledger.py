@@ -117,6 +117,7 @@ class Ledger:
             self._unrecalled[node, epoch] = account
             self._close_complete(node)
         account.forgotten = False
+        account.unlisted = 0
         self._dirty[node, epoch] = account
         return account
 
@@ -133,8 +134,10 @@ class Ledger:
         return entered
 
     def note_status(self, status: AgentStatus) -> None:
-        """Takes in what an agent lists as owed; forgets older epochs that a complete list leaves out.
+        """Takes in what an agent lists as owed; forgets epochs that a complete list leaves out.
 
+        One that is newer here than all that are listed may only just have begun: it is forgotten at the second list
+        without it. (A late batch of an epoch that was lost with its spool makes it newer here than the current one.)
         A last will lists nothing and says nothing. A list of 64 may be cut, so that it forgets nothing.
         """
         if status.epochs is None:
@@ -153,8 +156,11 @@ class Ledger:
             return
         listed = {owed.epoch for owed in status.epochs}
         for epoch, account in self._nodes.get(status.node, {}).items():
-            if epoch not in listed and account.ordinal < newest and not account.forgotten:
+            if epoch in listed or account.forgotten or not newest:
+                continue
+            if account.ordinal < newest or account.unlisted:
                 self._forget(account)
+            account.unlisted += 1
         self._sum_up(status.node)
 
     def reconcile(self, kept: Iterable[tuple[str, bytes, int]]) -> None:

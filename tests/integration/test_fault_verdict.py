@@ -64,5 +64,8 @@ def test_classes_that_do_not_add_up_and_what_is_still_in_a_spool_are_found():
     assert any("in a spool" in line for line in found(ALL[1:], stored=4, in_spool=1))
 
 
-def test_lost_is_what_is_not_in_every_store():
-    assert lost_of(OWED, {"sqlite": held(ALL), "influxdb": held(ALL[1:])}) == OWED[:1]
+def test_lost_is_what_is_not_in_every_store_and_with_a_short_retention_what_is_in_none():
+    stores = {"sqlite": held(ALL), "influxdb": held(ALL[1:])}
+    assert lost_of(OWED, stores, Allowed()) == OWED[:1]
+    assert lost_of(OWED, stores, Allowed(expired=True)) == []
+    assert lost_of(OWED, {"sqlite": held(ALL[2:]), "influxdb": held(ALL[1:])}, Allowed(expired=True)) == OWED[:1]

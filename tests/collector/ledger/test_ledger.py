@@ -167,6 +167,21 @@ def test_a_store_that_counts_otherwise_is_a_problem():
     assert problems(7, counts_deleted=False) == []
 
 
+def test_a_late_batch_of_a_lost_epoch_is_not_in_a_spool_for_ever():
+    ledger = Ledger()
+    ledger.note_status(status((2, 1, 5)))
+    ledger.open(NODE, epoch(1)).settle(7, 9, "stored")
+    ledger.note_status(status((2, 1, 5)))
+    late = row_of(ledger.find(NODE, epoch(1)))
+    assert (late.stored, late.in_spool, late.missing) == (3, 6, 0), "it may have begun after that list was made"
+    ledger.note_status(status((2, 1, 5)))
+    late = row_of(ledger.find(NODE, epoch(1)))
+    assert (late.stored, late.in_spool, late.missing) == (3, 0, 6)
+    ledger.open(NODE, epoch(1))
+    ledger.note_status(status((2, 1, 5)))
+    assert row_of(ledger.find(NODE, epoch(1))).missing == 0, "what is heard of again is waited for again"
+
+
 def test_a_store_may_hold_what_was_evicted_before_it_was_accounted():
     row = LedgerRow(NODE, epoch(1), head=10, stored=7, evicted=3)
     key = (NODE, epoch(1))

@@ -27,7 +27,7 @@ def judge(site: FaultySite, done: RoundReport) -> None:
     stores = {name: held(produced_in(site, name)) for name in site.drawn.stores}
     for name in ("evicted", "expired", "quarantined", "resent"):
         setattr(done, name, sum(getattr(row, name) for row in ledger.rows))
-    done.excused_and_lost = sum((one.epoch, one.seq) in allowed.only_spooled for one in lost_of(owed, stores))
+    done.excused_and_lost = sum((one.epoch, one.seq) in allowed.only_spooled for one in lost_of(owed, stores, allowed))
     found = complaints(owed, stores, ledger.rows, allowed)
     assert not found, f"{len(found)} complaints:\n" + "\n".join(found[:MAX_TOLD])
     for role in site.roles:

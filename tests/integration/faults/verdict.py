@@ -44,9 +44,10 @@ def held(records: Iterable[tuple[str, int, str]]) -> Held:
     return Held(places, by_epoch, twice)
 
 
-def lost_of(owed: Sequence[Owed], stores: Mapping[str, Held]) -> list[Owed]:
-    """What is not in every store."""
-    return [one for one in owed if not all(one.text in store.places for store in stores.values())]
+def lost_of(owed: Sequence[Owed], stores: Mapping[str, Held], allowed: Allowed) -> list[Owed]:
+    """What is not in every store; where one had no room in its retention, what is in none."""
+    enough = any if allowed.expired else all
+    return [one for one in owed if not enough(one.text in store.places for store in stores.values())]
 
 
 def complaints(
@@ -56,7 +57,7 @@ def complaints(
     excused = Counter(epoch for epoch, _ in allowed.only_spooled)
     by_epoch = {row.epoch.hex(): row for row in rows}
     found = [line for name, store in stores.items() for line in _wrong_in(name, store, owed)]
-    lost = [one for one in lost_of(owed, stores) if (one.epoch, one.seq) not in allowed.only_spooled]
+    lost = [one for one in lost_of(owed, stores, allowed) if (one.epoch, one.seq) not in allowed.only_spooled]
     for epoch, count in Counter(one.epoch for one in lost).items():
         row = by_epoch.get(epoch)
         declared = row.evicted + row.expired if row else 0
@@ -66,7 +67,8 @@ def complaints(
         found += [f"{epoch[:8]}: {line} ({row})" for line in _wrong_row(row, excused[epoch], allowed)]
         for name, store in stores.items():
             most = row.stored + row.evicted + row.expired + row.missing + excused[epoch]
-            if not row.stored <= store.by_epoch[epoch] <= most:
+            least = 0 if allowed.expired and len(stores) > 1 else row.stored
+            if not least <= store.by_epoch[epoch] <= most:
                 found.append(f"{epoch[:8]}: {row.stored} counted as stored, {name} has {store.by_epoch[epoch]}")
     heads = {epoch: row.head for epoch, row in by_epoch.items()}
     unheard = [one for one in owed if one.seq > heads.get(one.epoch, 0)]
