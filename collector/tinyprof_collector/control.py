@@ -27,7 +27,7 @@ POLL_S = 0.1
 TICK_S = 1.0
 LOOK_AGAIN_S = 5.0
 ROOM_S = 0.005
-BUSY_FROM = 64
+BUSY_FROM = 48
 """While so many messages with records wait, those and their acknowledgements come before summaries of boards."""
 SUMMARIES_WHILE_BUSY = 10
 """In one round, ten of which are in a second."""

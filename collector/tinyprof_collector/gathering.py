@@ -3,11 +3,9 @@
 import time
 from collections.abc import Callable
 
+from tinyprof_collector.inbox import MAX_TAKEN_WEIGHT, weight_of
 from tinyprof_collector.pipeline_thread import Source
 from tinyprof_protocol.connection import Message
-
-ENOUGH_BYTES = 256 * 1024
-"""Deflated; about what 5,000 results take."""
 
 
 class Gathering:
@@ -19,18 +17,18 @@ class Gathering:
         self._monotonic_s = monotonic_s
 
     def take(self, limit: int, timeout_s: float | None) -> list[Message]:
-        """Up to `limit` messages, or about 256 KiB of them; waits up to `timeout_s` for the first."""
+        """Up to `limit` messages, or some thousand records; waits up to `timeout_s` for the first."""
         taken = self._source.take(limit, timeout_s)
         if not taken:
             return taken
         deadline_s = self._monotonic_s() + self._max_wait_s
-        size = sum(len(message.payload) for message in taken)
-        while len(taken) < limit and size < ENOUGH_BYTES:
+        weight = sum(map(weight_of, taken))
+        while len(taken) < limit and weight < MAX_TAKEN_WEIGHT:
             left_s = deadline_s - self._monotonic_s()
             if left_s <= 0:
                 break
             more = self._source.take(limit - len(taken), left_s)
-            size += sum(len(message.payload) for message in more)
+            weight += sum(map(weight_of, more))
             taken += more
         return taken
 

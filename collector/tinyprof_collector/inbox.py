@@ -12,9 +12,10 @@ from tinyprof_protocol.connection import Message
 MAX_OF_ONE_AGENT = 8
 MAX_MESSAGES = 80_000
 MAX_BYTES = 96 * 1024 * 1024
-MAX_TAKEN_BYTES = 256 * 1024
-"""What one list may weigh: some thousand records, deflated. On a slow machine too they must be stored, and answered,
-well within the 2 s after which an agent sends again; and decoded they take about a hundred times the room."""
+MAX_TAKEN_WEIGHT = 512 * 1024
+"""What one list may weigh: some thousand records. On a slow machine too they must be stored, and answered, well within
+the 2 s after which an agent sends again; and decoded they take up to a hundred times the room."""
+LARGE_BYTES = 2048
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
 GATHER_STEP_S = 0.01
@@ -22,6 +23,12 @@ GATHER_STEPS = 30
 GATHER_QUIET_STEPS = 3
 """The thread that puts may be busy sending the last answers; silence for longer means that no more come."""
 _NODE_LEVEL = 3
+
+
+def weight_of(message: Message) -> int:
+    """What a message counts in a list: its bytes, a large one twice, because many records in one deflate better."""
+    size = len(message.payload)
+    return size if size < LARGE_BYTES else 2 * size
 
 
 class Inbox:
@@ -66,14 +73,14 @@ class Inbox:
     def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
         """Up to `limit` messages, one of each agent in turn; waits for the first. Empty after the timeout or `close`.
 
-        A list ends early, at about 256 KiB. An agent that was served goes behind those that were not.
+        A list ends early, at a weight of 512 Ki. An agent that was served goes behind those that were not.
         """
         with self._changed:
             if not self._size and not self._closed:
                 self._changed.wait_for(lambda: self._size or self._closed, timeout_s)
             self._gather(limit)
             taken: list[Message] = []
-            room = MAX_TAKEN_BYTES
+            room = MAX_TAKEN_WEIGHT
             while self._queues and len(taken) < limit and room > 0:
                 room -= self._one_round(taken, limit)
             return taken
@@ -84,7 +91,7 @@ class Inbox:
         for _ in range(GATHER_STEPS):
             before = self._size
             enough = min(limit, GATHER_OF_EACH * len(self._queues))
-            if not GATHER_FROM <= before < enough or self._bytes >= MAX_TAKEN_BYTES or self._closed:
+            if not GATHER_FROM <= before < enough or self._bytes >= MAX_TAKEN_WEIGHT or self._closed:
                 return
             self._changed.wait(GATHER_STEP_S)
             quiet = quiet + 1 if self._size == before else 0
@@ -98,12 +105,12 @@ class Inbox:
             message = queue.popleft()
             taken.append(message)
             self._size -= 1
-            weight += len(message.payload)
+            self._bytes -= len(message.payload)
+            weight += weight_of(message)
             if queue:
                 self._queues[node] = queue
-            if weight >= MAX_TAKEN_BYTES:
+            if weight >= MAX_TAKEN_WEIGHT:
                 break
-        self._bytes -= weight
         return weight
 
     def close(self) -> None:

@@ -67,6 +67,7 @@ class Collector:
         self._clock = clock
         self._started_ns = clock.wall_ns()
         self._said_ready = False
+        self._in_hand = 0
         self._stopping = False
         self.state_dir = config.state_folder()
         self.endpoints: Endpoints | None = None
@@ -169,7 +170,7 @@ class Collector:
             self._watchdog,
             self.connection,
             self._replies,
-            Duties(self._note_status, self._quarantine_message, self.dead_threads, lambda: len(self._inbox)),
+            Duties(self._note_status, self._quarantine_message, self.dead_threads, self._backlog),
             self._clock,
             config.status_interval_s,
         )
@@ -214,7 +215,11 @@ class Collector:
 
     # ---- the pipeline's thread
 
+    def _backlog(self) -> int:
+        return len(self._inbox) + self._in_hand
+
     def _process(self, messages: list[Message]) -> list[Publication]:
+        self._in_hand = len(messages)
         self._sack_lag.taken(messages, holding=self._pipeline.holding is not None)
         return self._pipeline.process(messages)
 

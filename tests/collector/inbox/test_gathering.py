@@ -1,6 +1,7 @@
 """Gathering: a bounded wait for more after the first message."""
 
-from tinyprof_collector.gathering import ENOUGH_BYTES, Gathering
+from tinyprof_collector.gathering import Gathering
+from tinyprof_collector.inbox import LARGE_BYTES, MAX_TAKEN_WEIGHT, weight_of
 from tinyprof_protocol.connection import Message
 
 
@@ -44,8 +45,14 @@ def test_nothing_is_waited_for_where_nothing_came():
 
 
 def test_enough_bytes_or_messages_end_the_wait():
-    full = Coming((0.0, ENOUGH_BYTES), (0.1, 1))
+    full = Coming((0.0, MAX_TAKEN_WEIGHT // 2), (0.1, 1))
     assert len(gather(full)) == 1
     many = Coming(*[(0.0, 1)] * 5)
     assert len(gather(many, limit=4)) == 4
     assert many.now_s == 0.0
+
+
+def test_a_large_message_counts_twice():
+    sizes = (LARGE_BYTES - 1, LARGE_BYTES)
+    small, large = (weight_of(Message("t", bytes(size), False, None, None)) for size in sizes)
+    assert (small, large) == (LARGE_BYTES - 1, 2 * LARGE_BYTES)
