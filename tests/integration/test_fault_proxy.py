@@ -120,13 +120,14 @@ def test_reset_ends_what_stands_and_lets_the_next_in(proxy: Proxy):
 def test_stalled_bytes_come_once_it_is_over(proxy: Proxy):
     with reach(proxy) as client:
         assert answer(client, b"one") == b"one"
-        passed = proxy.passed_bytes
+        # The answer is here before it is counted.
+        until("question and answer are counted", lambda: proxy.passed_bytes == 6)
         proxy.set_weather(Weather("stall"))
         client.sendall(b"two")
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.recv(10)
-        assert proxy.passed_bytes == passed
+        assert proxy.passed_bytes == 6
         client.settimeout(10)
         proxy.set_weather(Weather())
         assert client.recv(10) == b"two"

@@ -83,7 +83,8 @@ def test_make_demo_works_from_a_fresh_checkout(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     found = last_object(done.stdout)
     assert found["ledger_ok"] is True
-    assert found["boards"] == 3
+    # This machine, two soft boards, and an emulated one for each emulator and compiler that is here.
+    assert found["boards"] >= 3
     assert found["produced"] == found["stored"] != 0
     assert found["missing"] == found["in_spool"] == found["quarantined"] == 0
     assert found["results"] == sum(int(str(found[verdict])) for verdict in ("valid", "unstable", "invalid")) != 0
