@@ -129,6 +129,7 @@ class BoardWorker:
             state=self._state(),
             platform=build.platform if build else "",
             model=build.model if build else "",
+            emulated=build is not None and build.emulated,
             interval_s=min(intervals, default=0.0),
             failures=circuit.failures,
             message=self._session.message,

@@ -281,6 +281,7 @@ class Summaries:
                 driver=listed.driver,
                 platform=summary.platform or listed.platform,
                 model=summary.model or listed.model,
+                emulated=summary.emulated or listed.emulated,
                 state=listed.state,
                 interval_s=listed.interval_s,
             )

@@ -39,6 +39,7 @@ class BoardPresence(Struct, frozen=True, omit_defaults=True):
     """How often it should give a result or a sample; 0: on request only."""
     failures: Count = 0
     message: Line = ""
+    emulated: bool = False
 
 
 class AgentStatus(Struct, frozen=True, omit_defaults=True):

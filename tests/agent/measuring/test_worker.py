@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tinyprof_agent.boards import BoardConfig
 from tinyprof_agent.breaker import BreakerPolicy
@@ -41,6 +42,7 @@ class ScriptedBoard:
     on_open: Callable[[int], None] = lambda _: None
     on_generate: Callable[[int, threading.Event], None] = lambda _n, _c: None
     on_round_trip: Callable[[int], None] = lambda _: None
+    build: Build = BUILD
     opens: int = 0
     generations: int = 0
     trips: int = 0
@@ -51,7 +53,7 @@ class ScriptedBoard:
     def open(self) -> BoardInfo:
         self.opens += 1
         self.on_open(self.opens)
-        return BoardInfo(BUILD, "", 10**9, host_clock=False)
+        return BoardInfo(self.build, "", 10**9, host_clock=False)
 
     def generate(
         self,
@@ -176,6 +178,14 @@ def test_what_comes_next(state: str, task: str) -> None:
     assert task == next_task(
         connected=connected, may_try=may_try, job_waits=job_waits, run_due=run_due, sample_due=sample_due
     )
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_a_board_is_listed_as_emulated_from_its_first_opening_on(emulated: bool) -> None:
+    board, diary = ScriptedBoard(build=structs.replace(BUILD, emulated=emulated)), Diary()
+    with working(board, diary) as worker:
+        diary.until(lambda: worker.presence().platform == "rp2040")
+        assert worker.presence().emulated is emulated
 
 
 def test_the_schedule_gives_results_and_samples_in_between() -> None:

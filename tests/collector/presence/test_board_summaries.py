@@ -1,3 +1,4 @@
+import pytest
 from msgspec.structs import replace
 
 from tinyprof_collector.config import HealthConfig
@@ -34,9 +35,9 @@ def sample(time_ns, temperature) -> Record:
     return Record(time_ns, "clock", bytes(16), 1, Sample({"temperature_c": temperature}, "b1"))
 
 
-def with_agent() -> tuple[Summaries, Presence]:
+def with_agent(*, emulated: bool = False) -> tuple[Summaries, Presence]:
     presence = Presence()
-    board = BoardPresence("b1", "probe", "running", "listed-platform", "listed-model", 60.0)
+    board = BoardPresence("b1", "probe", "running", "listed-platform", "listed-model", 60.0, emulated=emulated)
     presence.hear(AgentStatus(NODE, "online", time_ns=NOW, boards=[board]), NOW)
     return Summaries(HealthConfig()), presence
 
@@ -64,6 +65,12 @@ def test_before_any_result_the_agents_word_is_shown():
     summaries.touch(presence.boards())
     (found,) = summaries.due(presence, NOW, 0.0)
     assert (found.platform, found.model, found.results, found.verdict) == ("listed-platform", "listed-model", 0, None)
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_an_emulated_board_is_called_so_before_any_result(emulated):
+    summaries, presence = with_agent(emulated=emulated)
+    assert summaries.summary(KEY, presence, NOW).emulated is emulated
 
 
 def test_a_summary_is_due_when_it_changed_and_not_twice_within_a_second():
