@@ -10,7 +10,9 @@
 #define TEXT_OF(value) #value
 #define TEXT(value) TEXT_OF(value)
 
-#ifdef __OPTIMIZE_SIZE__
+#ifdef BUILD_OPTIMISE
+#define OPTIMISED BUILD_OPTIMISE
+#elif defined(__OPTIMIZE_SIZE__)
 #define OPTIMISED "-Os"
 #elif defined(__OPTIMIZE__)
 #define OPTIMISED "-O"

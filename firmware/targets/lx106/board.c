@@ -78,18 +78,6 @@ void board_idle(void) {
 
 const char *board_identity(void) { return NULL; }
 
-/* A loop whose instructions are known: an addition and the branch back. */
-uint32_t board_loop(uint32_t instructions) {
-    uint32_t times = instructions / 2, left;
-    if (times == 0) times = 1;
-    left = times;
-    __asm volatile(
-        "1: addi %0, %0, -1\n"
-        "bnez %0, 1b\n"
-        : "+r"(left));
-    return times * 2;
-}
-
 void record_fault(uint32_t cause, uint32_t pc, uint32_t lr, uint32_t stack, uint32_t address) {
     if (stack < (uint32_t)(uintptr_t)_stack_bottom + 16) cause |= FAULT_STACK_OVERFLOW;
     fault_leave(cause, pc, lr, address);

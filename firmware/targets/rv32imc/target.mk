@@ -5,6 +5,6 @@ STACK_BYTES ?= 8192
 LINKER_SCRIPT := targets/rv32imc/link.ld
 LDFLAGS := -T $(LINKER_SCRIPT) -Lboard -nostartfiles -Wl,--defsym=STACK_BYTES=$(STACK_BYTES)
 LDLIBS := -lm
-BOARD_PARTS := riscv_start.S riscv_faults.c riscv_loop.c fault_report.c stack_paint.c receive_ring.c boot_id.c no_heap.c
+BOARD_PARTS := riscv_start.S riscv_faults.c countdown_loop.c fault_report.c stack_paint.c receive_ring.c boot_id.c no_heap.c
 CTX ?= 256
 KV ?= f16

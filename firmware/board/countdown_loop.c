@@ -1,4 +1,4 @@
-/* A loop whose instructions are known: an addition and the branch back. */
+/* A loop whose instructions are known: an addition and the branch back, which RISC-V and Xtensa write alike. */
 #include "board.h"
 
 uint32_t board_loop(uint32_t instructions) {
