@@ -30,6 +30,7 @@ from typing import Any
 
 from collector_load import LIST, bare_seconds, batch_messages, result_record
 from collector_path import BATCH, RAISED, measure_hundreds, measure_ones
+from figures_table import table
 
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.pipeline import Pipeline
@@ -122,17 +123,8 @@ def main() -> int:
     for name, measure in parts.items():
         if options.part in (None, name):
             measured[name] = measure(options.records, options.rounds)
-    print(json.dumps(measured) if options.json else _table(measured))
+    print(json.dumps(measured) if options.json else table(measured))
     return int(any(measured[name]["ratio"] < TARGET_RATIO for name in WITH_TARGET if name in measured))
-
-
-def _table(measured: dict[str, Any], indent: str = "") -> str:
-    lines = []
-    for name, value in measured.items():
-        lines.append(f"{indent}{name}:" if isinstance(value, dict) else f"{indent}{name:34} {value}")
-        if isinstance(value, dict):
-            lines.append(_table(value, indent + "  "))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 `hundreds`, `ones`: results of 1,000 boards next to 100 agents, 14 fields each, wait in the broker in batches of 100 or
 of 1 (a fifth as many); the subscriber is connected but stopped until then. In turns: posts of the ready-made lines that
 our store writes (the limit, with one post at a time and with two), a bare loop that makes and posts the same lines, the
-collector; and the limit and the loop with plain lines, which hold the 14 fields alone. Telegraf takes part where it is
-on the PATH. Rates are of elapsed time; CPU times, which other programs disturb less, are of the process alone.
+collector; and the limit and the loop with plain lines, which hold the 14 fields alone. Rates are of elapsed time; CPU
+times, which other programs disturb less, are of the process alone.
 
 `latency`: 100 results/s, from committed at the agent to acknowledged, which comes after the database has it.
 
@@ -22,6 +22,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from figures_table import table
 from influx_away import measure_away, measure_latency
 from influx_path import Bench, database, measure_path
 
@@ -75,19 +76,10 @@ def main() -> int:
             if options.part is None or name in options.part:
                 measured[name] = measure(bench, options)
                 if not options.json:
-                    print(f"{name}:\n{_table(measured[name], '  ')}", flush=True)
+                    print(f"{name}:\n{table(measured[name], '  ')}", flush=True)
     measured["missed"] = missed(measured)
     print(json.dumps(measured) if options.json else "\n".join(f"missed: {line}" for line in measured["missed"]))
     return int(bool(measured["missed"]))
-
-
-def _table(measured: dict[str, Any], indent: str = "") -> str:
-    lines = []
-    for name, value in measured.items():
-        lines.append(f"{indent}{name}:" if isinstance(value, dict) else f"{indent}{name:34} {value}")
-        if isinstance(value, dict):
-            lines.append(_table(value, indent + "  "))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The way from the broker into a real InfluxDB: the limit, a bare loop, the collector, and Telegraf where there is one.
+"""The way from the broker into a real InfluxDB: the limit, a bare loop, the collector.
 
 Every message waits in the broker before the clock starts, as in `collector_path`. Each drain has a bucket of its own,
 which is counted afterwards and deleted.
 """
 
 import contextlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -152,11 +151,6 @@ def _written(taken: Drained, bench: Bench, base_cpu_s: float, messages_per_sack:
 def _check(held: int, owed: int, who: str) -> None:
     if held != owed:
         raise RuntimeError(f"{who} left {held} of {owed} records in the database")
-
-
-def telegraf_program() -> str | None:
-    """Where Telegraf is, None where there is none."""
-    return shutil.which("telegraf")
 
 
 def measure_path(bench: Bench, size: int, records: int, rounds: int, store: str = "") -> dict[str, Any]:
