@@ -16,25 +16,23 @@ from tinyprof.metric_names import check_metric
 from tinyprof.profile_request import ask_for_run
 from tinyprof.request_channel import FleetError, RequestChannel, partitions_without_owner
 from tinyprof_protocol.broker_address import BrokerAddress
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import Job, ProfileReply, Progress
+from tinyprof_protocol.names import partition_of
+from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.requests import (
     BoardsReply,
     BoardsRequest,
     HistoryReply,
     HistoryRequest,
-    Job,
     LedgerReply,
     LedgerRequest,
     LedgerRow,
-    ProfileReply,
-    Progress,
     QuarantineReply,
     QuarantineRequest,
     RequestKind,
     StatusReply,
     StatusRequest,
 )
-from tinyprof_protocol.names import partition_of
-from tinyprof_protocol.presence import BoardSummary
 
 R = TypeVar("R")
 

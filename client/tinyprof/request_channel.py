@@ -12,10 +12,10 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import CA_FILE_VARIABLE, BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import RequestKind
 from tinyprof_protocol.names import PARTITIONS
 from tinyprof_protocol.presence import CollectorStatus
 from tinyprof_protocol.request_reply import decode_reply
+from tinyprof_protocol.requests import RequestKind
 
 R = TypeVar("R")
 

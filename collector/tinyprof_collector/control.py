@@ -18,8 +18,8 @@ from tinyprof_collector.summaries import MAX_AT_ONCE
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Message, Publication
-from tinyprof_protocol.jobs import Failure
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.requests import Failure
 
 log = logging.getLogger(__name__)
 

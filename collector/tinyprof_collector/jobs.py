@@ -10,9 +10,10 @@ from typing import Final
 
 from tinyprof_collector.presence import Liveness
 from tinyprof_protocol.job_states import ENDED, STATE_OF_EVENT, JobState
-from tinyprof_protocol.jobs import Failure, Job, ProfileReply
+from tinyprof_protocol.jobs import Job, ProfileReply
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Event, Record, Result
+from tinyprof_protocol.requests import Failure
 
 KEEP_S = 86_400
 """Ids of jobs are kept so long after their deadline: a repeated request is the same job."""

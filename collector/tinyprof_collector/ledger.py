@@ -12,9 +12,9 @@ from msgspec import Struct, structs
 from tinyprof_collector.accounting import Account, AccountImage
 from tinyprof_collector.ledger_sums import LedgerSums, Sums
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, AgentStatus
 from tinyprof_protocol.ranges import RangeSet
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerReply, LedgerRow
 
 MAX_EPOCHS = 64
 """Epochs that a node may have open. A batch that begins at its base may open more, up to twice as many."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
 SUMMED_UP = (*LEDGER_CLASSES, "resent", "head")
 

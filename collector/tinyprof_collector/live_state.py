@@ -31,9 +31,10 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Publication
-from tinyprof_protocol.jobs import AgentView, BoardsReply, BoardsRequest, Job, StatusReply
+from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Sample
+from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, StatusReply
 
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48

@@ -24,8 +24,8 @@ from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_collector.verification import store_counts
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.jobs import LedgerReply, QuarantineReply, QuarantineRequest
 from tinyprof_protocol.presence import AgentStatus
+from tinyprof_protocol.requests import LedgerReply, QuarantineReply, QuarantineRequest
 from tinyprof_protocol.topics import agent_topic
 
 log = logging.getLogger(__name__)

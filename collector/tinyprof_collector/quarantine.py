@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
-from tinyprof_protocol.jobs import QuarantineItem
+from tinyprof_protocol.requests import QuarantineItem
 
 log = logging.getLogger(__name__)
 

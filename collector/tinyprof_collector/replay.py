@@ -13,8 +13,8 @@ from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.store import Arrival, Refused, StoreFailed
 from tinyprof_protocol.codec import BadMessage, unpack
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import QuarantineReply
 from tinyprof_protocol.records import Record
+from tinyprof_protocol.requests import QuarantineReply
 
 log = logging.getLogger(__name__)
 

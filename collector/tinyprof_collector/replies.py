@@ -20,25 +20,23 @@ from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.records import Result
+from tinyprof_protocol.requests import (
     REQUEST_KINDS,
     BoardsReply,
     BoardsRequest,
     Failure,
     HistoryReply,
     HistoryRequest,
-    Job,
     LedgerReply,
     LedgerRequest,
-    ProfileReply,
-    ProfileRequest,
     QuarantineReply,
     QuarantineRequest,
     StatusReply,
     StatusRequest,
 )
-from tinyprof_protocol.metrics import METRICS
-from tinyprof_protocol.records import Result
 from tinyprof_protocol.series import ALL_SERIES, is_series
 
 log = logging.getLogger(__name__)

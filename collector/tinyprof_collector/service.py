@@ -36,15 +36,9 @@ from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.opening import boards_before, open_store, source_for
 from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import (
-    Job,
-    LedgerReply,
-    LedgerRequest,
-    QuarantineReply,
-    QuarantineRequest,
-    StatusReply,
-)
+from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.requests import LedgerReply, LedgerRequest, QuarantineReply, QuarantineRequest, StatusReply
 from tinyprof_protocol.service_notify import ServiceNotify
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
 from tinyprof_collector.stores.store import Store
 from tinyprof_protocol.bounds import MAX_SEQ
-from tinyprof_protocol.jobs import LedgerRow
 from tinyprof_protocol.ranges import RangeSet
+from tinyprof_protocol.requests import LedgerRow
 
 MAX_QUESTIONS = 256
 MAX_RECALL_QUESTIONS = 8192

@@ -17,7 +17,7 @@ from tinyprof_dashboard.screens.fleet import FleetScreen
 from tinyprof_dashboard.screens.help import HelpScreen
 from tinyprof_dashboard.snapshot import Snapshot, collector_for, reduce
 from tinyprof_dashboard.widgets.grid import Grid
-from tinyprof_protocol.jobs import HistoryRequest
+from tinyprof_protocol.requests import HistoryRequest
 
 REPAINT_S = 0.25
 TICK_S = 1.0

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tinyprof_protocol.jobs import HistoryReply, HistoryRequest
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest
 
 Key = tuple[str, str]
 """A board's identity: its node and its own name."""

@@ -16,7 +16,6 @@ from tinyprof_dashboard.events import (
     LinkChanged,
     RetainedComplete,
 )
-from tinyprof_protocol.jobs import HistoryReply, HistoryRequest, Point
 from tinyprof_protocol.names import PARTITIONS
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
 from tinyprof_protocol.records import (
@@ -30,6 +29,7 @@ from tinyprof_protocol.records import (
     Result,
     Verdict,
 )
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest, Point
 
 NOW_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000

@@ -27,9 +27,9 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, LinkState, Message, Publication
-from tinyprof_protocol.jobs import HistoryReply, HistoryRequest
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.request_reply import RequestFailed, decode_reply
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest
 from tinyprof_protocol.topics import BadTopic, Topic
 
 QUIET_S = 0.3

@@ -27,9 +27,9 @@ from tinyprof_dashboard.events import (
     MessagesRefused,
     RetainedComplete,
 )
-from tinyprof_protocol.jobs import HistoryReply
 from tinyprof_protocol.names import PARTITIONS, partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
+from tinyprof_protocol.requests import HistoryReply
 
 MAX_BOARDS = 20_000
 MAX_AGENTS = 20_000

@@ -1,4 +1,4 @@
-"""Jobs, their progress, and what clients ask of a collector.
+"""Jobs: runs that clients ask for, their progress, and what becomes of them.
 
 A job names what the agent's own configuration offers. It never carries a command, a path or a pattern.
 """
@@ -7,14 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tinyprof_protocol.bounds import Count, Finite, Id16, Line, MetricKey, Seq, Text, TimeNs, Word
+from tinyprof_protocol.bounds import Count, Finite, Id16, Line, Text, TimeNs, Word
+from tinyprof_protocol.job_states import JobState
 from tinyprof_protocol.names import Name, NodeName
-from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Counters, Health, Reasons
-from tinyprof_protocol.records import Record
-from tinyprof_protocol.series import SeriesSeen
-
-RequestKind = Literal["history", "status", "boards", "ledger", "profile", "quarantine"]
-REQUEST_KINDS: tuple[RequestKind, ...] = ("history", "status", "boards", "ledger", "profile", "quarantine")
+from tinyprof_protocol.records import Record, Verdict
 
 JobPrompts = Annotated[list[Text], Meta(max_length=64)]
 
@@ -52,183 +48,93 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     text: Text = ""
 
 
-class HistoryRequest(Struct, frozen=True, omit_defaults=True):
-    """Asks for a metric of a board, newest last, at most `limit` points.
+class Where(Struct, frozen=True, omit_defaults=True):
+    """Boards that a run may be made on: those that match all that is given."""
 
-    `series`: empty for that of the board's newest scheduled run (of its newest run, where none was scheduled), `all`
-    for the runs of every series, else the 16 digits of one. Readings between runs are of no series and always come.
+    site: Name | None = None
+    node: NodeName | None = None
+    board: Name | None = None
+    platform: Word | None = None
+    label: Word | None = None
+
+
+class ProfileRequest(Struct, frozen=True, omit_defaults=True):
+    """Asks for one run; answered at once, when it is accepted or refused, and at its end (`final`).
+
+    With `where` any board of this collector that matches will do, the first that is free; the job then names the
+    client's first choice. From the cache comes only what is younger than `max_age_s` (None: the collector's own limit).
     """
+
+    job: Job
+    where: Where | None = None
+    use_cache: bool = True
+    max_age_s: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+
+
+class CachedFrom(Struct, frozen=True, omit_defaults=True):
+    """Where an answer from the cache is from. `time_ns` is the time of the run, `age_s` what has passed since."""
 
     node: NodeName
     board: Name
-    metric: MetricKey
-    since_ns: TimeNs = 0
-    limit: Annotated[int, Meta(ge=1, le=5000)] = 500
-    series: Word = ""
-
-
-class Point(Struct, frozen=True, array_like=True):
-    """One value of a metric. `low` and `high` bound its interval where it has one; a reading has no `series`."""
-
     time_ns: TimeNs
-    value: Finite
-    low: Finite | None = None
-    high: Finite | None = None
-    verdict: Word = ""
-    run_id: bytes = b""
-    series: Word = ""
+    age_s: Finite
+    verdict: Verdict
 
 
-class HistoryReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """Points oldest first; `runs` are the newest results of the board, newest first (the detail screen reads them)."""
+class ProfileReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
+    """A job's state; the reply that is `final` carries its result if it has one.
 
-    points: Annotated[list[Point], Meta(max_length=5000)]
-    runs: Annotated[list[Record], Meta(max_length=32)] = []
-    truncated: bool = False
-    series: Word = ""
-    """The series that was chosen; `all`, or empty where the board has no run."""
-    others: Count = 0
-    """Points of other series that were left out: those since the oldest point that is here, or that was asked for."""
-    described: Annotated[list[SeriesSeen], Meta(max_length=32)] = []
-    """The series of the points in words, that of the newest point first; no more than 32 of them."""
+    A job that was `joined` to an equal one under way has that one's result; one that is `cached` has made no run.
+    """
+
+    job_id: Id16
+    state: JobState
+    message: Line = ""
+    final: bool = False
+    result: Record | None = None
+    node: Word = ""
+    """Where it runs, once that is known."""
+    board: Word = ""
+    cached: CachedFrom | None = None
+    joined: Id16 | None = None
+    """The job that this one is joined to."""
 
 
-class LedgerRequest(Struct, frozen=True, omit_defaults=True):
-    """Asks for the ledger of a node, or of all nodes of this collector. `verify` asks the store itself."""
+class JobView(Struct, frozen=True, omit_defaults=True):
+    """A job as its collector sees it. `client` is who asked for it first: the 32 digits of its reply topic."""
 
+    job: Job
+    state: JobState
+    message: Line = ""
+    where: Where | None = None
+    client: Word = ""
+    asked_ns: TimeNs = 0
+    started_ns: TimeNs | None = None
+    ended_ns: TimeNs | None = None
+    joined: Id16 | None = None
+    ahead: Count = 0
+    """How many jobs go before it, while it is queued."""
+
+
+class JobsRequest(Struct, frozen=True, omit_defaults=True):
+    """Lists jobs, those that are open first, or cancels open ones. All that is given must hold.
+
+    `cancel` wants ids, a node with or without a board, or a client: nothing is cancelled by leaving everything out.
+    """
+
+    action: Literal["list", "cancel"]
+    ids: Annotated[list[Id16], Meta(max_length=1000)] = []
     node: NodeName | None = None
-    verify: bool = False
-
-
-LEDGER_CLASSES = (
-    "stored", "quarantined", "expired", "discarded", "evicted", "in_spool", "stored_on_word", "missing",
-)  # fmt: skip
-
-
-class LedgerRow(Struct, frozen=True, omit_defaults=True):
-    """Where every seq 1 to `head` of an epoch is: the first class that applies, each counted where it happens."""
-
-    node: NodeName
-    epoch: Id16
-    head: Count
-    base: Seq = 1
-    stored: Count = 0
-    quarantined: Count = 0
-    expired: Count = 0
-    discarded: Count = 0
-    evicted: Count = 0
-    in_spool: Count = 0
-    stored_on_word: Count = 0
-    missing: Count = 0
-    cause: Line = ""
-    resent: Count = 0
-    """Duplicates dropped; no class of its own."""
-    verified: Count | None = None
-    """What the store itself counts, where that was asked for."""
-    forgotten: bool = False
-
-
-class LedgerReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """Rows by node and epoch, oldest first. `ok`: each row's classes add up, none is missing, the store agrees."""
-
-    rows: Annotated[list[LedgerRow], Meta(max_length=20000)]
-    ok: bool
-    problems: Reasons = []
-
-
-class StatusRequest(Struct, frozen=True):
-    """Asks a collector how it and all that it sees is."""
-
-
-class AgentView(Struct, frozen=True, omit_defaults=True):
-    """An agent as the collector sees it."""
-
-    status: AgentStatus
-    health: Health
-    reasons: Reasons
-    heard_ns: TimeNs
-    skew_ms: Finite | None = None
-    sack_lag_ms: Finite | None = None
-
-
-class StatusReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """A collector, its agents and its boards by health."""
-
-    collector: CollectorStatus
-    agents: Annotated[list[AgentView], Meta(max_length=10000)]
-    boards_by_health: Annotated[dict[Word, Count], Meta(max_length=8)]
-    ledger: Counters = {}
-    """Sum of every ledger class over all epochs."""
-
-
-class BoardsRequest(Struct, frozen=True, omit_defaults=True):
-    """Asks for summaries of boards, of one node or of all, `limit` from `offset` on, by node and board."""
-
-    node: NodeName | None = None
+    board: Name | None = None
+    client: Word | None = None
+    open_only: bool = False
     offset: Count = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
 
 
-class BoardsReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """A page of summaries and how many there are in all."""
+class JobsReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
+    """A page of jobs, how many match in all, and how many were told to end by a `cancel`."""
 
-    boards: Annotated[list[BoardSummary], Meta(max_length=1000)]
+    jobs: Annotated[list[JobView], Meta(max_length=1000)]
     total: Count
-
-
-class ProfileRequest(Struct, frozen=True):
-    """Asks for one run; answered at once (`queued`), when it is accepted or refused, and at its end (`final`)."""
-
-    job: Job
-
-
-class ProfileReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """A job's state; the reply that is `final` carries its result if it has one."""
-
-    job_id: Id16
-    state: Literal["queued", "accepted", "refused", "started", "finished", "interrupted", "cancelled", "expired"]
-    message: Line = ""
-    final: bool = False
-    result: Record | None = None
-
-
-class QuarantineRequest(Struct, frozen=True, omit_defaults=True):
-    """`list` names what is kept, `show` adds one item's bytes, `replay` sends items past the duplicate check again."""
-
-    action: Literal["list", "show", "replay"]
-    item: Count | None = None
-    node: NodeName | None = None
-    offset: Count = 0
-    limit: Annotated[int, Meta(ge=1, le=500)] = 100
-
-
-class QuarantineItem(Struct, frozen=True, omit_defaults=True):
-    """A message or a record that could not be taken, with its reason. `seq` is None for a whole message."""
-
-    item: Count
-    time_ns: TimeNs
-    topic: Line
-    reason: Line
-    size_bytes: Count
-    node: Word = ""
-    epoch: bytes = b""
-    seq: Seq | None = None
-    repeats: Count = 1
-    data: Annotated[bytes, Meta(max_length=256 * 1024)] | None = None
-
-
-class QuarantineReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
-    """Items oldest first. After a replay: how many were stored and how many went back, with the reasons in `items`."""
-
-    items: Annotated[list[QuarantineItem], Meta(max_length=500)]
-    total: Count
-    discarded: Count = 0
-    replayed: Count = 0
-    stored: Count = 0
-
-
-class Failure(Struct, frozen=True, tag=True, tag_field="reply"):
-    """A request that could not be answered: a code for programs and one line that says what to do."""
-
-    code: Word
-    message: Line
+    cancelled: Count = 0

@@ -15,6 +15,7 @@ BoardState = Literal["starting", "idle", "running", "retrying", "open", "disable
 MAX_EPOCHS_LISTED = 64
 SPARK_POINTS = 32
 
+Labels = Annotated[list[Word], Meta(max_length=16)]
 Counters = Annotated[dict[MetricKey, Count], Meta(max_length=128)]
 Reasons = Annotated[list[Line], Meta(max_length=16)]
 
@@ -40,6 +41,8 @@ class BoardPresence(Struct, frozen=True, omit_defaults=True):
     failures: Count = 0
     message: Line = ""
     emulated: bool = False
+    labels: Labels = []
+    """Words of the configuration's own, by which boards are chosen."""
 
 
 class AgentStatus(Struct, frozen=True, omit_defaults=True):
@@ -87,6 +90,26 @@ class CollectorStatus(Struct, frozen=True, omit_defaults=True):
     counters: Counters = {}
 
 
+class Regression(Struct, frozen=True, omit_defaults=True):
+    """A metric of a series whose level has changed: the medians before and after, and since when.
+
+    `change` is (after - before) / before; `worse` tells by the metric's own direction whether that is bad news.
+    """
+
+    node: NodeName
+    board: Name
+    series: Word
+    metric: MetricKey
+    before: Finite
+    after: Finite
+    change: Finite
+    since_ns: TimeNs
+    """The time of the first run of the new level."""
+    found_ns: TimeNs
+    worse: bool = True
+    suite: Word = ""
+
+
 class BoardSummary(Struct, frozen=True, omit_defaults=True):
     """A board as the collector sees it: what a row of the fleet's table shows."""
 
@@ -122,3 +145,6 @@ class BoardSummary(Struct, frozen=True, omit_defaults=True):
     valid: Count = 0
     unstable: Count = 0
     invalid: Count = 0
+    labels: Labels = []
+    regressions: Annotated[list[Regression], Meta(max_length=8)] = []
+    """Those that stand, newest first."""

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from tinyprof_protocol.codec import decode
-from tinyprof_protocol.jobs import Failure
+from tinyprof_protocol.requests import Failure
 
 R = TypeVar("R")
 

@@ -13,15 +13,9 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import (
-    BoardsRequest,
-    HistoryRequest,
-    LedgerRequest,
-    ProfileRequest,
-    QuarantineRequest,
-    StatusRequest,
-)
+from tinyprof_protocol.jobs import ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
+from tinyprof_protocol.requests import BoardsRequest, HistoryRequest, LedgerRequest, QuarantineRequest, StatusRequest
 
 KINDS = {
     "boards": BoardsRequest,

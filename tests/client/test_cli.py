@@ -14,19 +14,19 @@ from tinyprof import __version__
 from tinyprof.cli import tinyprof
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof_models.catalogue import shipped_model
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import ProfileReply
+from tinyprof_protocol.presence import BoardSummary, CollectorStatus
+from tinyprof_protocol.records import Figure
+from tinyprof_protocol.requests import (
     BoardsReply,
     HistoryReply,
     LedgerReply,
     LedgerRow,
     Point,
-    ProfileReply,
     QuarantineItem,
     QuarantineReply,
     StatusReply,
 )
-from tinyprof_protocol.presence import BoardSummary, CollectorStatus
-from tinyprof_protocol.records import Figure
 from tinyprof_protocol.series import SeriesSeen
 
 BOARD = BoardSummary(

@@ -20,9 +20,9 @@ from tinyprof.demo.running import missing_packages
 from tinyprof.demo.why_unstable import closing_line
 from tinyprof_agent.profiling.statistics import Interval, Summary
 from tinyprof_agent.profiling.verdict import Evidence, judge
-from tinyprof_protocol.jobs import LedgerRow
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 from tinyprof_protocol.records import ClockReport
+from tinyprof_protocol.requests import LedgerRow
 
 KEYS = [
     "boards", "produced", "stored", "in_spool", "evicted", "duplicates", "quarantined", "missing",

@@ -14,7 +14,11 @@ from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetEr
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Hooks, Publication
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import ProfileReply, ProfileRequest, Progress
+from tinyprof_protocol.names import partition_of
+from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.request_reply import RequestFailed
+from tinyprof_protocol.requests import (
     BoardsReply,
     BoardsRequest,
     Failure,
@@ -23,14 +27,8 @@ from tinyprof_protocol.jobs import (
     LedgerReply,
     LedgerRow,
     Point,
-    ProfileReply,
-    ProfileRequest,
-    Progress,
     QuarantineReply,
 )
-from tinyprof_protocol.names import partition_of
-from tinyprof_protocol.presence import BoardSummary
-from tinyprof_protocol.request_reply import RequestFailed
 
 NODE = "lab.a1"
 EPOCH = b"e" * 16

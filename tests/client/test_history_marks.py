@@ -4,8 +4,8 @@ from msgspec.structs import replace
 from protocol_examples import RESULT
 
 from tinyprof.commands.history import are_estimated
-from tinyprof_protocol.jobs import HistoryReply
 from tinyprof_protocol.records import Event, Figure, Record
+from tinyprof_protocol.requests import HistoryReply
 
 
 def reply(*bodies: object) -> HistoryReply:

@@ -3,7 +3,7 @@ import io
 import msgspec
 
 from tinyprof.terminal import ProgressLine, one_line, plain, table
-from tinyprof_protocol.jobs import Failure, Point
+from tinyprof_protocol.requests import Failure, Point
 
 
 class Terminal(io.StringIO):

@@ -17,9 +17,9 @@ from tinyprof_dashboard.plot import Axis, axis_of, curve, spark
 from tinyprof_dashboard.runs import RUN_COLUMNS, Run, facts, last_figures, run_lines
 from tinyprof_dashboard.selection import View, select, sort_beside, sort_by
 from tinyprof_dashboard.snapshot import Snapshot, reduce
-from tinyprof_protocol.jobs import HistoryRequest
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Figure, Result
+from tinyprof_protocol.requests import HistoryRequest
 
 MOMENT = Moment(reduce(Snapshot(), example.troubled(), NOW_NS), NOW_NS)
 ROWS = list(MOMENT.snapshot.rows.values())

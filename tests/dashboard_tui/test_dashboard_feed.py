@@ -29,7 +29,7 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import Failure, HistoryReply, HistoryRequest
+from tinyprof_protocol.requests import Failure, HistoryReply, HistoryRequest
 from tinyprof_protocol.topics import BadTopic
 
 NODE = "berlin.bench"

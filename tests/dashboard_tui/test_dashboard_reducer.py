@@ -24,9 +24,9 @@ from tinyprof_dashboard.events import (
 )
 from tinyprof_dashboard.example_fleet import NOW_NS
 from tinyprof_dashboard.snapshot import MAX_BOARDS, Snapshot, age_s, collector_for, reduce
-from tinyprof_protocol.jobs import HistoryReply, Point
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.requests import HistoryReply, Point
 
 NODE = "berlin.bench"
 KEY = (NODE, "host-1")

@@ -12,8 +12,8 @@ from roles import HERE, Role, until
 
 import tinyprof
 from tinyprof_protocol.codec import unpack
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.records import Event, Record
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerReply, LedgerRow
 
 NODE = "lab.bench"
 

@@ -9,9 +9,9 @@ from tinyprof_agent.spool.file import MAX_SETTLED_LISTED
 from tinyprof_protocol.codec import decode, unpack
 from tinyprof_protocol.connection import Publication
 from tinyprof_protocol.delivery import Batch, Sack
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Record
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerReply, LedgerRow
 from tinyprof_protocol.topics import agent_topic
 
 

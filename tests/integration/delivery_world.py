@@ -19,8 +19,8 @@ from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.delivery import Sack
-from tinyprof_protocol.jobs import QuarantineRequest
 from tinyprof_protocol.presence import AgentStatus
+from tinyprof_protocol.requests import QuarantineRequest
 from tinyprof_protocol.topics import agent_topic
 
 BEGIN_NS = 1_800_000_000 * 10**9

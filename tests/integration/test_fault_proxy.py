@@ -100,9 +100,9 @@ def test_cut_ends_what_stands_and_lets_nobody_in_until_it_is_over(proxy: Proxy):
     with reach(proxy) as client:
         assert answer(client, b"one") == b"one"
         proxy.set_weather(Weather("cut"))
-        assert is_over(client)
+        assert all_until_the_end(client) == b""
     with reach(proxy) as client:
-        assert is_over(client)
+        assert all_until_the_end(client) == b""
     proxy.set_weather(Weather())
     with reach(proxy) as client:
         assert answer(client, b"two") == b"two"
@@ -112,7 +112,7 @@ def test_reset_ends_what_stands_and_lets_the_next_in(proxy: Proxy):
     with reach(proxy) as client:
         assert answer(client, b"one") == b"one"
         proxy.reset()
-        assert is_over(client)
+        assert all_until_the_end(client) == b""
     with reach(proxy) as client:
         assert answer(client, b"two") == b"two"
 

@@ -4,7 +4,7 @@ import msgspec
 from conservation import Owed
 from faults.verdict import Allowed, complaints, held, lost_of
 
-from tinyprof_protocol.jobs import LedgerRow
+from tinyprof_protocol.requests import LedgerRow
 
 EPOCH = bytes(range(16))
 NAME = EPOCH.hex()

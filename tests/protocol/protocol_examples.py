@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from tinyprof_protocol import delivery, jobs, presence, records
+from tinyprof_protocol import delivery, jobs, presence, records, requests
 from tinyprof_protocol.codec import pack
 
 ID = bytes(range(16))
@@ -59,6 +59,12 @@ SUMMARY = presence.BoardSummary(
 )  # fmt: skip
 JOB = jobs.Job(ID, NODE, "host", NOW + 10**10, prompts=["One day"], max_tokens=16, priority=1)
 
+WHERE = jobs.Where(site="lab", platform="stm32f405", label="bench")
+CACHED = jobs.CachedFrom(NODE, "host", NOW, 12.5, "valid")
+REGRESSION = presence.Regression(
+    NODE, "host", "0123456789abcdef", "decode_tps", 800.0, 640.0, -0.2, NOW, NOW + 10**9, suite="quick"
+)
+
 EXAMPLES: dict[str, object] = {
     "record": RECORD,
     "record-event": records.Record(NOW, "clock", ID, 5, EVENT),
@@ -71,23 +77,45 @@ EXAMPLES: dict[str, object] = {
     "job": JOB,
     "job-cancellation": jobs.Job(ID, NODE, "host", NOW, cancel=True),
     "progress": jobs.Progress(NODE, "host", "timed", ID, ID, 2, 6, "Once"),
-    "history-request": jobs.HistoryRequest(NODE, "host", "ttft_ms", NOW, 10),
-    "history-reply": jobs.HistoryReply([jobs.Point(NOW, 1.5, 1.4, 1.7, "valid", ID)], [RECORD]),
-    "ledger-request": jobs.LedgerRequest(NODE, True),
-    "ledger-reply": jobs.LedgerReply([jobs.LedgerRow(NODE, ID, 12, 3, stored=9, evicted=3, verified=9)], True),
-    "status-request": jobs.StatusRequest(),
-    "status-reply": jobs.StatusReply(
-        COLLECTOR_STATUS, [jobs.AgentView(AGENT_STATUS, "healthy", [], NOW, 1.5, 20.0)], {"healthy": 1}, {"stored": 9}
+    "history-request": requests.HistoryRequest(NODE, "host", "ttft_ms", NOW, 10),
+    "history-reply": requests.HistoryReply([requests.Point(NOW, 1.5, 1.4, 1.7, "valid", ID)], [RECORD]),
+    "ledger-request": requests.LedgerRequest(NODE, True),
+    "ledger-reply": requests.LedgerReply([requests.LedgerRow(NODE, ID, 12, 3, stored=9, evicted=3, verified=9)], True),
+    "status-request": requests.StatusRequest(),
+    "status-reply": requests.StatusReply(
+        COLLECTOR_STATUS,
+        [requests.AgentView(AGENT_STATUS, "healthy", [], NOW, 1.5, 20.0)],
+        {"healthy": 1},
+        {"stored": 9},
     ),
-    "boards-request": jobs.BoardsRequest(NODE),
-    "boards-reply": jobs.BoardsReply([SUMMARY], 1),
+    "boards-request": requests.BoardsRequest(NODE),
+    "boards-reply": requests.BoardsReply([SUMMARY], 1),
     "profile-request": jobs.ProfileRequest(JOB),
     "profile-reply": jobs.ProfileReply(ID, "finished", "", True, RECORD),
-    "quarantine-request": jobs.QuarantineRequest("show", 4),
-    "quarantine-reply": jobs.QuarantineReply(
-        [jobs.QuarantineItem(4, NOW, "tinyprof/1/00/a.b/records", "message is empty", 0, NODE, ID, 5, data=b"x")], 1
+    "profile-request-where": jobs.ProfileRequest(JOB, WHERE, False, 60.0),
+    "profile-reply-cached": jobs.ProfileReply(ID, "finished", "", True, RECORD, NODE, "host", CACHED, joined=bytes(16)),
+    "jobs-request": jobs.JobsRequest("cancel", [ID], NODE, "host", "0" * 32, True),
+    "jobs-reply": jobs.JobsReply(
+        [jobs.JobView(JOB, "queued", "", WHERE, "0" * 32, NOW, NOW + 1, NOW + 2, bytes(16), 3)], 1, 1
     ),
-    "failure": jobs.Failure("unknown_board", "no board 'hots': did you mean 'host'?"),
+    "forget-request": requests.ForgetRequest(NODE, "host"),
+    "forget-reply": requests.ForgetReply(True),
+    "results-request": requests.ResultsRequest(NODE, "host", NOW, NOW + 10**9, 10),
+    "results-reply": requests.ResultsReply([RECORD], True),
+    "cache-request": requests.CacheRequest("list", 1, 10),
+    "cache-reply": requests.CacheReply(
+        requests.CacheStats(1, 1000, 3600.0, 5, 2, 1, 3, 1, 1),
+        [requests.CacheItem(CACHED, "host", "stories260k-q4_0", "quick", "One day", 1, 5)],
+        1,
+    ),
+    "board-summary-regressed": presence.BoardSummary(
+        NODE, "host", "warning", ["decode_tps fell by 20%"], NOW, labels=["bench"], regressions=[REGRESSION]
+    ),
+    "quarantine-request": requests.QuarantineRequest("show", 4),
+    "quarantine-reply": requests.QuarantineReply(
+        [requests.QuarantineItem(4, NOW, "tinyprof/1/00/a.b/records", "message is empty", 0, NODE, ID, 5, data=b"x")], 1
+    ),
+    "failure": requests.Failure("unknown_board", "no board 'hots': did you mean 'host'?"),
 }
 
 finite = st.floats(-1e300, 1e300)

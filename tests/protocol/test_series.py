@@ -6,7 +6,7 @@ import protocol_examples as ex
 import pytest
 from msgspec import structs
 
-from tinyprof_protocol import jobs
+from tinyprof_protocol import requests
 from tinyprof_protocol.codec import decode, pack, unpack
 from tinyprof_protocol.records import Build, Record
 from tinyprof_protocol.series import KnownSeries, describe, is_series, series_of
@@ -73,6 +73,6 @@ def test_a_series_in_words_is_cut_to_its_bounds():
 
 
 def test_a_point_without_a_series_is_one_of_an_older_collector():
-    point = jobs.Point(1, 2.0, None, None, "valid", b"r")
-    assert unpack(pack([1, 2.0, None, None, "valid", b"r"]), jobs.Point) == point
-    assert unpack(pack(structs.replace(point, series=RECORDED)), jobs.Point).series == RECORDED
+    point = requests.Point(1, 2.0, None, None, "valid", b"r")
+    assert unpack(pack([1, 2.0, None, None, "valid", b"r"]), requests.Point) == point
+    assert unpack(pack(structs.replace(point, series=RECORDED)), requests.Point).series == RECORDED

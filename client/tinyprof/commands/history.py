@@ -10,7 +10,7 @@ from tinyprof.options import broker_address, broker_option, json_option, to_seco
 from tinyprof.terminal import emit_json, one_line, table
 
 if TYPE_CHECKING:
-    from tinyprof_protocol.jobs import HistoryReply, Point
+    from tinyprof_protocol.requests import HistoryReply, Point
     from tinyprof_protocol.series import SeriesSeen
 
 PROMPT_CHARACTERS = 24

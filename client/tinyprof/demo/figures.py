@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
 from tinyprof_protocol.presence import AgentStatus, BoardSummary
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from typing import Any, Self, TypeVar
 from tinyprof_collector.sqlite_file import line_of
 from tinyprof_collector.stores.store import BoardLatest, RunSeen, StoreFailed
 from tinyprof_protocol.codec import BadMessage, unpack
-from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.records import Record, Result
+from tinyprof_protocol.requests import Point
 from tinyprof_protocol.series import SeriesSeen, describe
 
 T = TypeVar("T")

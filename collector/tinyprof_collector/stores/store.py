@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_protocol.bounds import MAX_SEQ
-from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.records import Record, Verdict
+from tinyprof_protocol.requests import Point
 from tinyprof_protocol.series import SeriesSeen
 
 

@@ -10,7 +10,7 @@ from tinyprof_dashboard import numerals
 from tinyprof_dashboard.availability import SECOND_NS
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.plot import Axis, axis_of, curve
-from tinyprof_protocol.jobs import Point
+from tinyprof_protocol.requests import Point
 
 _LABEL_CELLS = 9
 

@@ -2,9 +2,10 @@ import pytest
 
 from tinyprof_collector.jobs import KEEP_S, RESULT_GRACE_S, Answer, Jobs, ReplyTo, Send
 from tinyprof_protocol.job_states import ENDED, STATE_OF_EVENT
-from tinyprof_protocol.jobs import Failure, Job, ProfileReply
+from tinyprof_protocol.jobs import Job, ProfileReply
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Event, Record, Result
+from tinyprof_protocol.requests import Failure
 
 S = 10**9
 NOW = 1_800_000_000 * S

@@ -16,8 +16,8 @@ from tinyprof_collector.ledger import (
 )
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.codec import decode, encode
-from tinyprof_protocol.jobs import LedgerReply, LedgerRow
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
+from tinyprof_protocol.requests import LedgerReply, LedgerRow
 
 NODE = "lab.pi"
 

@@ -7,8 +7,8 @@ from tinyprof_collector.pipeline import PipelineSettings
 from tinyprof_collector.quarantine import QuarantineFailed
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import QuarantineRequest
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
+from tinyprof_protocol.requests import QuarantineRequest
 
 
 def listed(pipeline):

@@ -7,7 +7,7 @@ import pytest
 from tinyprof_collector.quarantine import Poison, Quarantine, QuarantineFailed
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import QuarantineRequest
+from tinyprof_protocol.requests import QuarantineRequest
 
 TOPIC = "tinyprof/1/00/lab.pi/records"
 

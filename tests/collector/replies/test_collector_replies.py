@@ -22,28 +22,26 @@ from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import MAX_WIRE_BYTES, decode, encode
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
+from tinyprof_protocol.requests import (
     AgentView,
     BoardsReply,
     BoardsRequest,
     Failure,
     HistoryReply,
     HistoryRequest,
-    Job,
     LedgerReply,
     LedgerRequest,
     LedgerRow,
     Point,
-    ProfileReply,
-    ProfileRequest,
     QuarantineItem,
     QuarantineReply,
     QuarantineRequest,
     StatusReply,
     StatusRequest,
 )
-from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
-from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.series import SeriesSeen
 
 WAIT_S = 20.0

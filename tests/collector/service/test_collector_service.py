@@ -16,24 +16,22 @@ from tinyprof_collector.service import CannotStart, Collector
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.connection import Publication
-from tinyprof_protocol.jobs import (
+from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.names import partition_of
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+from tinyprof_protocol.requests import (
     BoardsReply,
     BoardsRequest,
     Failure,
     HistoryReply,
     HistoryRequest,
-    Job,
     LedgerReply,
     LedgerRequest,
-    ProfileReply,
-    ProfileRequest,
     QuarantineReply,
     QuarantineRequest,
     StatusReply,
     StatusRequest,
 )
-from tinyprof_protocol.names import partition_of
-from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 
 _SPEC = importlib.util.spec_from_file_location("collector_fake_agent", Path(__file__).with_name("fake_agent.py"))
 assert _SPEC is not None

@@ -8,8 +8,8 @@ from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.jobs import Failure, StatusRequest
 from tinyprof_protocol.presence import AgentStatus, BoardPresence, BoardSummary, CollectorStatus
+from tinyprof_protocol.requests import Failure, StatusRequest
 
 S = 10**9
 NODE = "lab.pi"

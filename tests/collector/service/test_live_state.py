@@ -6,9 +6,10 @@ from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode, pack
-from tinyprof_protocol.jobs import BoardsRequest, Job, ProfileReply
+from tinyprof_protocol.jobs import Job, ProfileReply
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
+from tinyprof_protocol.requests import BoardsRequest
 
 S = 10**9
 NOW = 1_800_000_000 * S

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from conservation import Owed
 
-from tinyprof_protocol.jobs import LEDGER_CLASSES, LedgerRow
+from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
 Number = tuple[str, int]
 """Epoch and seq."""

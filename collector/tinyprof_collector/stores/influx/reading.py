@@ -9,10 +9,10 @@ from tinyprof_collector.stores.influx.line_protocol import RESULT, SAMPLE, recor
 from tinyprof_collector.stores.influx.server import Rows
 from tinyprof_collector.stores.store import BoardLatest, RunSeen, StoreFailed
 from tinyprof_protocol.codec import BadMessage, unpack
-from tinyprof_protocol.jobs import Point
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.records import Record, Result
+from tinyprof_protocol.requests import Point
 from tinyprof_protocol.series import SeriesSeen, describe
 
 MAX_OTHERS = 100_000
