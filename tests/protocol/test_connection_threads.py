@@ -28,7 +28,8 @@ class MuteBroker:
         self.port = self._server.getsockname()[1]
         self.connects: queue.Queue[int] = queue.Queue()
         self._peers: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -41,6 +42,9 @@ class MuteBroker:
                 self.connects.put(len(self._peers))
 
     def close(self) -> None:
+        # A close alone leaves the thread in its accept(), and with it whoever connects just now.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE_S)
         for one in (self._server, *self._peers):
             one.close()
 
