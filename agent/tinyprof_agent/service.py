@@ -23,7 +23,7 @@ from tinyprof_agent.model_files import BadModelFile, shapes_of_files
 from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.uplink import Uplink
 from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
-from tinyprof_platforms.suites import SuiteError, shipped_suites
+from tinyprof_platforms.suites import SuiteError, offered, shipped_suites
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
@@ -39,6 +39,7 @@ STOP_S: Final = 10.0
 QUIET_S: Final = 2.0
 """A stop waits no longer for a collector that takes nothing for so long; the spool keeps what is left."""
 MAX_JOBS_WAITING: Final = 256
+MAX_OFFERED: Final = 64
 FORGET_EVERY_S: Final = 3600.0
 CLASH: Final = "another client seems to use this agent's name: connections were lost as soon as they stood; rename one"
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)-7s %(threadName)s: %(message)s"
@@ -66,6 +67,7 @@ class AgentService:
         self._clock: HostClock = host_clock(config.clock.trust)
         self._rng = random.Random()
         self._suites = shipped_suites()
+        self._offered = [offered(name, self._suites[name]) for name in sorted(self._suites)[:MAX_OFFERED]]
         self._cases_of = cases_of_files(config.golden_files)
         self._shape_of = shapes_of_files(config.model_files)
         self._started_ns = time.time_ns()
@@ -286,7 +288,7 @@ class AgentService:
                 spool=self._spool.stats(),
                 boards=[worker.presence() for worker in self._workers.values()],
                 jobs=self._book.held(),
-                offers=sorted(self._suites)[:64],
+                suites=self._offered,
                 counters=self._all_counters(),
                 link_error=CLASH if self._connection.state.clash else "",
             )

@@ -8,7 +8,7 @@ from tinyprof_agent.clock import Reading
 from tinyprof_agent.spool import SpoolStats
 from tinyprof_protocol.codec import BadMessage, decode, encode, pack
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed, SuiteOffered
 from tinyprof_protocol.topics import BadTopic, agent_topic, parse
 
 AT_MOST_EVERY_S: Final = 1.0
@@ -32,7 +32,8 @@ class Facts:
     spool: SpoolStats
     boards: Sequence[BoardPresence]
     jobs: Sequence[bytes]
-    offers: Sequence[str]
+    suites: Sequence[SuiteOffered]
+    """Those that its configuration offers, by name."""
     counters: Mapping[str, int]
     link_error: str = ""
 
@@ -53,7 +54,8 @@ def make_status(facts: Facts) -> AgentStatus:
         epochs=list(facts.owed),
         boards=list(facts.boards),
         jobs=list(facts.jobs),
-        offers=list(facts.offers),
+        offers=[suite.name for suite in facts.suites],
+        suites=list(facts.suites),
         spool_records=facts.spool.records,
         spool_bytes=facts.spool.bytes,
         spool_cap_bytes=facts.spool.cap_bytes,

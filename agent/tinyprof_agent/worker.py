@@ -16,12 +16,16 @@ from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
+from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job, Progress
 from tinyprof_protocol.presence import BoardPresence, BoardState
 from tinyprof_protocol.records import Body, Build, Result, Sample
 
 PROGRESS_EVERY_NS: Final = 250_000_000
 """A stage's steps are told no more often: publishing them would disturb what is measured."""
+
+VOUCHED_FOR_S: Final = 120.0
+"""A board on a line may be flashed anew while nobody speaks with it: after so long its build is not vouched for."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ class BoardWorker:
             policy=around.breaker,
         )
         self._last_build: Build | None = None
+        self._governor: str | None = None
+        self._answered_s = float("-inf")
         self._wake = threading.Condition()
         self._submitting = threading.Lock()
         self._jobs = JobQueue()
@@ -119,7 +125,7 @@ class BoardWorker:
 
     def presence(self) -> BoardPresence:
         """The board as it is now."""
-        build, circuit = self._last_build, self._session.circuit
+        build, circuit, info = self._last_build, self._session.circuit, self._vouched_for()
         # Between its runs an emulator stands still: it gives no samples.
         sample_every_s = 0.0 if build is not None and build.emulated else self._config.sample_every_s
         intervals = [s for s in (self._config.every_s, sample_every_s) if s > 0]
@@ -133,7 +139,17 @@ class BoardWorker:
             interval_s=min(intervals, default=0.0),
             failures=circuit.failures,
             message=self._session.message,
+            build=build_fingerprint(info.build) if info else "",
+            clock_mode=clock_mode(info.tick_hz, self._governor) if info else "",
         )
+
+    def _vouched_for(self) -> BoardInfo | None:
+        """What the board is, where that is certain now: it is open, and no other firmware can be on it meanwhile."""
+        info = self._session.info
+        if info is None or info.host_clock or info.emulation is not None:
+            return info
+        silent_s = self._around.clock_ns() / 1e9 - self._answered_s
+        return info if self._running or silent_s <= VOUCHED_FOR_S else None
 
     def _state(self) -> BoardState:
         circuit = self._session.circuit
@@ -230,6 +246,9 @@ class BoardWorker:
         self._session.open()
         if self._session.info is not None:
             self._last_build = self._session.info.build
+            self._answered()
+            if _is_this_machine(self._session.info):
+                self._governor = self._around.read_host().governor
             if self._session.circuit.failures:  # only a run shows whether the board is well: let it be now
                 self._runs = Timetable(self._runs.every_s, self._around.clock_ns() / 1e9)
 
@@ -254,6 +273,8 @@ class BoardWorker:
                 self._runs = self._runs.after(self._around.clock_ns() / 1e9)
         if outcome.failure is None:
             self._session.succeeded()
+            self._answered()
+            self._governor = outcome.result.conditions.governor
         else:
             self._session.failed("run", outcome.failure, plan.run_id)
         self._hand_over(outcome.result)
@@ -330,14 +351,21 @@ class BoardWorker:
         self._samples = self._samples.after(self._around.clock_ns() / 1e9)
         if info.emulation is not None:
             return
-        values = readings(self._around.read_host()) if _is_this_machine(info) else {}
+        values = {}
+        if _is_this_machine(info):
+            host = self._around.read_host()
+            self._governor, values = host.governor, readings(host)
         if not info.host_clock:
             trip = self._session.round_trip()
             if trip is None:
                 return
+            self._answered()
             values["round_trip_us"] = (trip.received_ns - trip.sent_ns) / 1e3
         if values:
             self._record([Sample(values, board=self._config.name)])
+
+    def _answered(self) -> None:
+        self._answered_s = self._around.clock_ns() / 1e9
 
     def _record(self, bodies: Sequence[Body]) -> None:
         if not bodies:

@@ -2,12 +2,14 @@
 
 import functools
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tinyprof_protocol.bounds import Word
+from tinyprof_protocol.fingerprints import fingerprint, prompts_fingerprint
+from tinyprof_protocol.presence import SuiteOffered
 
 MAX_PROMPT_BYTES = 8 * 1024
 """All prompts of a run together, in UTF-8: they travel in its record, which has a bound of its own."""
@@ -16,6 +18,9 @@ MAX_REPETITIONS = 1000
 MAX_TIMED_S = 600.0
 
 MAX_PROMPT_CHARACTERS = 4096
+
+CHANGED_BY_JOBS: Final = ("prompts", "max_tokens", "min_repetitions")
+"""What a job may put something else in the place of."""
 
 Prompt = Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
 
@@ -61,6 +66,19 @@ def shipped_suites() -> Suites:
     """The suites that ship with tinyprof."""
     data = (resources.files("tinyprof_platforms") / "suites.toml").read_bytes()
     return parse_suites(data, "suites.toml")
+
+
+def suite_terms(suite: Suite) -> str:
+    """The fingerprint of all that a suite asks for and no job can change: its gate, its times, its warm-up."""
+    asked = msgspec.to_builtins(suite)
+    return fingerprint(sorted((key, value) for key, value in asked.items() if key not in CHANGED_BY_JOBS))
+
+
+def offered(name: str, suite: Suite) -> SuiteOffered:
+    """A suite as an agent's status tells of it."""
+    return SuiteOffered(
+        name, prompts_fingerprint(suite.prompts), suite.max_tokens, suite.min_repetitions, suite_terms(suite)
+    )
 
 
 def suite_named(name: str, suites: Suites) -> Suite:

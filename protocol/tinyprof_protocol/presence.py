@@ -43,6 +43,22 @@ class BoardPresence(Struct, frozen=True, omit_defaults=True):
     emulated: bool = False
     labels: Labels = []
     """Words of the configuration's own, by which boards are chosen."""
+    build: Word = ""
+    """The fingerprint of the `Build` that it runs; empty where the agent cannot vouch for it now."""
+    clock_mode: Word = ""
+    """How its clock runs (`fingerprints.clock_mode`); empty where `build` is."""
+
+
+class SuiteOffered(Struct, frozen=True):
+    """A suite that an agent offers: what a job may put something else in the place of, and all the rest in one word."""
+
+    name: Word
+    prompts: Word
+    """The fingerprint of its prompts."""
+    max_tokens: Count
+    min_repetitions: Count
+    terms: Word
+    """The fingerprint of all else that it asks for; a result carries it as `suite_terms`."""
 
 
 class AgentStatus(Struct, frozen=True, omit_defaults=True):
@@ -63,6 +79,8 @@ class AgentStatus(Struct, frozen=True, omit_defaults=True):
     """Jobs that the agent holds: accepted and not yet ended."""
     offers: Annotated[list[Word], Meta(max_length=64)] = []
     """Names of the suites that its configuration offers."""
+    suites: Annotated[list[SuiteOffered], Meta(max_length=64)] = []
+    """The same suites by what they ask for: two of one name may differ between agents."""
     spool_records: Count = 0
     spool_bytes: Count = 0
     spool_cap_bytes: Count = 0

@@ -143,6 +143,8 @@ class Result(Struct, frozen=True, tag="result", tag_field="kind", omit_defaults=
     attempt: Count = 1
     ram_is_rss: bool = False
     """`ram_peak_bytes` is a peak resident set and not static + heap + stack."""
+    suite_terms: Word = ""
+    """The fingerprint of what the suite asks for beside prompts, tokens and repetitions; empty where not told."""
 
 
 class Sample(Struct, frozen=True, tag="sample", tag_field="kind", omit_defaults=True, gc=False):

@@ -1,5 +1,6 @@
 """One full example of every message, and hypothesis strategies for them."""
 
+import msgspec
 from hypothesis import strategies as st
 
 from tinyprof_protocol import delivery, jobs, presence, records, requests
@@ -38,6 +39,7 @@ AGENT_STATUS = presence.AgentStatus(
     boards=[presence.BoardPresence("host", "host", "running", "host", "stories260k-q4_0", 60.0)],
     jobs=[ID], offers=["quick"], spool_records=9, spool_bytes=4000, spool_cap_bytes=64 << 20, counters={"evicted": 3},
 )  # fmt: skip
+SUITES = [presence.SuiteOffered("quick", "0123456789abcdef", 24, 6, "fedcba9876543210")]
 COLLECTOR_STATUS = presence.CollectorStatus(
     "main",
     "online",
@@ -68,9 +70,19 @@ REGRESSION = presence.Regression(
 EXAMPLES: dict[str, object] = {
     "record": RECORD,
     "record-event": records.Record(NOW, "clock", ID, 5, EVENT),
+    "record-suite-terms": records.Record(
+        NOW, "clock", ID, 5, msgspec.structs.replace(RESULT, suite_terms="fedcba9876543210")
+    ),
     "batch": BATCH,
     "sack": SACK,
     "agent-status": AGENT_STATUS,
+    "agent-status-suites": presence.AgentStatus(
+        NODE,
+        "online",
+        offers=["quick"],
+        suites=SUITES,
+        boards=[presence.BoardPresence("host", "host", "idle", build="00112233aabbccdd", clock_mode="10000 schedutil")],
+    ),
     "agent-will": presence.AgentStatus(NODE, "offline"),
     "collector-status": COLLECTOR_STATUS,
     "board-summary": SUMMARY,

@@ -45,6 +45,7 @@ from tinyprof_agent.profiling.rounds import (
 )
 from tinyprof_agent.profiling.run_plan import RunOutcome, RunPlan, Step, Surroundings
 from tinyprof_agent.profiling.verdict import Evidence, judge
+from tinyprof_platforms.suites import suite_terms
 from tinyprof_protocol.records import ClockReport, Figure, Golden, Repetition, Result, Verdict
 
 MAX_SETTLE_GENERATIONS: Final = 10
@@ -66,11 +67,12 @@ def run(
 
     Raises Cancelled once `cancelled` is set and the board has stopped; then there is no result.
     """
+    terms = suite_terms(plan.suite)
     if info.emulation is None:
-        under_way = _Run(driver, info, plan, surroundings, cancelled)
+        under_way = _Run(driver, info, plan, surroundings, cancelled, terms)
     else:
         plan = replace(plan, suite=emulated.suite_for_counts(plan.suite))
-        under_way = _EmulatedRun(driver, info, plan, surroundings, cancelled)
+        under_way = _EmulatedRun(driver, info, plan, surroundings, cancelled, terms)
     failure = None
     try:
         under_way.go()
@@ -87,6 +89,8 @@ class _Run:
     plan: RunPlan
     around: Surroundings
     cancelled: threading.Event
+    suite_terms: str
+    """Of the suite as it was asked for, which an emulated board does not run to the letter."""
     observed: list[Observed] = field(default_factory=list)
     compared: list[Compared] = field(default_factory=list)
     gate: dict[str, Golden] = field(default_factory=dict)
@@ -230,6 +234,7 @@ class _Run:
                 job_id=self.plan.job_id,
                 attempt=self.plan.attempt,
                 ram_is_rss=self.info.ram_is_rss,
+                suite_terms=self.suite_terms,
             )
         )
 

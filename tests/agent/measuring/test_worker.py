@@ -24,8 +24,9 @@ from tinyprof_agent.drivers.driver import (
     RoundTrip,
 )
 from tinyprof_agent.schedule import next_task
-from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
+from tinyprof_agent.worker import VOUCHED_FOR_S, BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import Suite, SuiteError
+from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job, Progress
 from tinyprof_protocol.records import Body, Build, Event, Result, Sample
 
@@ -130,13 +131,18 @@ class Diary:
 
 @contextmanager
 def working(
-    board: ScriptedBoard, diary: Diary, lock: "threading.Lock | None" = None, expired: bool = False, **config: Any
+    board: ScriptedBoard,
+    diary: Diary,
+    lock: "threading.Lock | None" = None,
+    expired: bool = False,
+    clock_ns: Callable[[], int] = time.monotonic_ns,
+    **config: Any,
 ) -> Iterator[BoardWorker]:
     run_ids = iter(range(1, 10**9))
     around = WorkerSurroundings(
         node="site.agent",
         recorder=diary,
-        clock_ns=time.monotonic_ns,
+        clock_ns=clock_ns,
         rng=Random(1),
         new_run_id=lambda: next(run_ids).to_bytes(16),
         on_job=diary.on_job,
@@ -186,6 +192,40 @@ def test_a_board_is_listed_as_emulated_from_its_first_opening_on(emulated: bool)
     with working(board, diary) as worker:
         diary.until(lambda: worker.presence().platform == "rp2040")
         assert worker.presence().emulated is emulated
+
+
+def test_a_board_is_vouched_for_while_it_is_open_and_not_once_it_is_lost() -> None:
+    def goes(generation: int, _: threading.Event) -> None:
+        if generation > 7:
+            raise BoardError("gone", "unplugged")
+
+    def opens_once(times: int) -> None:
+        if times > 1:
+            raise BoardError("gone", "unplugged")
+
+    board, diary, first, second = ScriptedBoard(on_open=opens_once, on_generate=goes), Diary(), job(1), job(2)
+    with working(board, diary) as worker:
+        worker.submit(first)
+        diary.until(lambda: "finished" in diary.states(first))
+        result = diary.jobs[-1][3]
+        assert result is not None
+        assert worker.presence().build == build_fingerprint(result.build) == build_fingerprint(BUILD)
+        assert worker.presence().clock_mode == clock_mode(result.clock.tick_hz, result.conditions.governor)
+        worker.submit(second)
+        diary.until(lambda: "board_lost" in diary.events())
+        assert (worker.presence().build, worker.presence().clock_mode) == ("", "")
+
+
+def test_a_board_with_which_nobody_spoke_for_long_may_have_other_firmware() -> None:
+    ahead_ns = 0
+    board, diary = ScriptedBoard(), Diary()
+    with working(board, diary, clock_ns=lambda: time.monotonic_ns() + ahead_ns) as worker:
+        diary.until(lambda: bool(worker.presence().build))
+        ahead_ns = int((VOUCHED_FOR_S + 1) * 1e9)
+        assert worker.presence().build == ""
+        worker.submit(job())
+        diary.until(lambda: "finished" in diary.states(job()))
+        assert worker.presence().build == build_fingerprint(BUILD)
 
 
 def test_the_schedule_gives_results_and_samples_in_between() -> None:

@@ -11,12 +11,13 @@ from tinyprof_agent.spool import SpoolStats
 from tinyprof_agent.status import Cadence, Facts, collector_time_ns, last_will, make_status, status_publication
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed, SuiteOffered
 from tinyprof_protocol.topics import collector_status
 
+QUICK = SuiteOffered("quick", "0" * 16, 24, 6, "1" * 16)
 FACTS = Facts(
     node="lab.one", version="1", started_ns=5, interval_s=10.0, now=Reading(b"b" * 16, 7, 9),
-    owed=[EpochOwed(b"e" * 16, 1, 4)], spool=SpoolStats(4, 100, 1000), boards=[], jobs=[], offers=["quick"],
+    owed=[EpochOwed(b"e" * 16, 1, 4)], spool=SpoolStats(4, 100, 1000), boards=[], jobs=[], suites=[QUICK],
     counters={"batches_acknowledged": 2},
 )  # fmt: skip
 
@@ -29,6 +30,7 @@ def test_a_status_travels_retained_and_says_what_is_owed() -> None:
     assert status.epochs == [EpochOwed(b"e" * 16, 1, 4)]
     assert (status.time_ns, status.time, status.spool_records) == (9, "clock", 4)
     assert status.counters == {"batches_acknowledged": 2}
+    assert (status.offers, status.suites) == (["quick"], [QUICK])
 
 
 def test_the_last_will_says_offline_and_nothing_of_epochs() -> None:

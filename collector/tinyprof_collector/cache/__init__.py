@@ -1,0 +1,1 @@
+"""The cache: results that answer an equal request without a run."""
