@@ -31,5 +31,5 @@ def test_each_record_is_there_once_whatever_goes_wrong(seed: str, minutes: float
         print(f"\nfaults drawn from SEED={seed} for {minutes:g} minutes", flush=True)
     reports = harness.run(seed, minutes, 1, means, print, tmp_path)
     assert sum(len(one.faults) for one in reports) >= harness.FAULTS_A_ROUND
-    failed = [f"{one.line()}\n{one.why}\n{report.command(seed, one.number)}" for one in reports if one.why]
-    assert not failed, "\n".join(failed)
+    failed = [report.how_to_repeat(seed, one, str(means)) for one in reports if one.why]
+    assert not failed, "\n\n".join([f"SEED={seed}, logs under {tmp_path}", *failed])

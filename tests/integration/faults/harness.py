@@ -33,6 +33,10 @@ class Means:
     stores: Sequence[StoreNames]
     disks: bool
 
+    def __str__(self) -> str:
+        stores = ", ".join("+".join(names) for names in self.stores)
+        return f"brokers [{'; '.join(self.brokers)}], stores [{stores}], {'small disks' if self.disks else 'no disks'}"
+
     def left_out(self) -> list[str]:
         """What a run here does without, in words."""
         lines = []
@@ -63,7 +67,7 @@ def run_round(seed: str, number: int, folder: Path, means: Means) -> RoundReport
     faults = draw(seed, number, drawn, FAULTS_A_ROUND)
     journal = Journal(folder)
     journal.say(str(drawn))
-    report.write_schedule(folder, seed, number, drawn, faults)
+    report.write_schedule(folder, seed, number, drawn, faults, str(means))
     done = RoundReport(number, drawn, faults)
     site = FaultySite(folder, drawn, random.Random(f"site {seed} {number}"), journal.say)
     try:
@@ -81,6 +85,7 @@ def run_round(seed: str, number: int, folder: Path, means: Means) -> RoundReport
         site.end()
         site.give_back_disks(folder if done.why else None)
         done.took_s = time.monotonic() - began_s
+        done.journal_end = journal.end()
     return done
 
 

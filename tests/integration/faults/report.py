@@ -22,6 +22,10 @@ class Journal:
         with self._file.open("a") as journal:
             journal.write(f"{time.monotonic() - self._began_s:7.2f} s  {line}\n")
 
+    def end(self, lines: int = 60) -> str:
+        """Its last lines."""
+        return "\n".join(self._file.read_text().splitlines()[-lines:])
+
 
 @dataclass
 class RoundReport:
@@ -40,6 +44,7 @@ class RoundReport:
     quiet_s: float = 0.0
     ended_by_themselves: list[str] = field(default_factory=list)
     why: str = ""
+    journal_end: str = ""
 
     def line(self) -> str:
         verdict = "FAILED" if self.why else "held"
@@ -57,9 +62,22 @@ def command(seed: str, number: int) -> str:
     return f"make faults SEED={seed} ROUND={number}"
 
 
-def write_schedule(folder: Path, seed: str, number: int, site: Site, faults: Sequence[Fault]) -> None:
+def how_to_repeat(seed: str, done: "RoundReport", drawn_from: str) -> str:
+    """All that a round which failed somewhere else needs to be run, and understood, here."""
+    faults = "\n".join(f"  {fault}" for fault in done.faults)
+    return (
+        f"{done.line()}\n{done.why}\n"
+        f"The site was drawn from {drawn_from}; where that is there, this runs the round again:\n"
+        f"  {command(seed, done.number)}\n"
+        f"Its faults:\n{faults}\n"
+        f"The end of its journal:\n{done.journal_end}"
+    )
+
+
+def write_schedule(folder: Path, seed: str, number: int, site: Site, faults: Sequence[Fault], drawn_from: str) -> None:
     """The whole plan of a round, beside its logs."""
-    told = {"seed": seed, "round": number, "site": asdict(site), "faults": [asdict(fault) for fault in faults]}
+    told = {"seed": seed, "round": number, "drawn_from": drawn_from, "site": asdict(site),
+            "faults": [asdict(fault) for fault in faults]}  # fmt: skip
     (folder / "schedule.json").write_text(json.dumps(told, indent=1))
 
 
