@@ -20,6 +20,7 @@ from tinyprof_protocol.jobs import Job, ProfileReply, Progress
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.requests import (
+    AgentDelivery,
     BoardsReply,
     BoardsRequest,
     HistoryReply,
@@ -68,6 +69,8 @@ class FleetLedger:
     ok: bool
     problems: list[str]
     gaps: list[str] = field(default_factory=list)
+    agents: list[AgentDelivery] = field(default_factory=list)
+    """How each agent's records come through."""
 
 
 class Fleet:
@@ -152,7 +155,8 @@ class Fleet:
         rows = [row for reply in replies.values() for row in reply.rows]
         problems = [problem for reply in replies.values() for problem in reply.problems]
         ok = bool(replies) and not gaps and all(reply.ok for reply in replies.values())
-        return FleetLedger(rows, ok, problems, gaps)
+        agents = [agent for reply in replies.values() for agent in reply.agents]
+        return FleetLedger(rows, ok, problems, gaps, agents)
 
     # ---- runs
 

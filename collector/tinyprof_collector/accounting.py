@@ -55,6 +55,8 @@ class AccountImage(Struct, frozen=True, omit_defaults=True):
     on_word: int = 0
     resent: int = 0
     causes: list[str] = []
+    listed_by_ns: int = 0
+    why_missing: str = ""
 
 
 class Account:
@@ -87,6 +89,10 @@ class Account:
         self.on_word = 0
         self.resent = 0
         self.causes: set[str] = set()
+        self.listed_by_ns = 0
+        """When the agent that last listed it had started, by its own clock; 0 where it was never listed."""
+        self.why_missing = ""
+        """Once it is forgotten: why what had not come by then never will."""
 
     # ---- what a batch says
 
@@ -146,8 +152,9 @@ class Account:
         """Raises the highest seq ever heard of."""
         self.head = max(self.head, seq)
 
-    def list_owed(self, base: int, head: int) -> None:
-        """A status lists the epoch: from `base` on it is still owed, up to `head` it exists."""
+    def list_owed(self, base: int, head: int, started_ns: int = 0) -> None:
+        """A status of an agent started at `started_ns` lists the epoch: owed from `base` on, made up to `head`."""
+        self.listed_by_ns = started_ns
         self.listed_base = max(self.listed_base, base)
         self.hear_of(max(head, base - 1))
         self.forgotten = False
@@ -208,6 +215,8 @@ class Account:
             self.on_word,
             self.resent,
             sorted(self.causes),
+            self.listed_by_ns,
+            self.why_missing,
         )
 
     @classmethod
@@ -230,6 +239,8 @@ class Account:
         account.on_word = image.on_word
         account.resent = image.resent
         account.causes = set(image.causes)
+        account.listed_by_ns = image.listed_by_ns
+        account.why_missing = image.why_missing
         return account
 
 

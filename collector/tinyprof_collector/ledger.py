@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from tinyprof_collector.accounting import Account, AccountImage
 from tinyprof_collector.ledger_sums import LedgerSums, Sums
+from tinyprof_collector.missing_cause import NO_LONGER_LISTED, cause_of
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, AgentStatus
 from tinyprof_protocol.ranges import RangeSet
@@ -25,8 +26,6 @@ MAX_ROWS = 8000
 MAX_PROBLEMS = 16
 SUMMED = bytes(16)
 """Stands for the epoch in a row that sums up several."""
-
-NO_LONGER_LISTED = "the agent no longer lists this epoch, and these never came"
 
 
 class NodeTotals(Struct, frozen=True, omit_defaults=True):
@@ -150,7 +149,7 @@ class Ledger:
             if not complete and not self.may_open(status.node, owed.epoch, at_base=True):
                 continue
             account = self.open(status.node, owed.epoch)
-            account.list_owed(owed.base, owed.head)
+            account.list_owed(owed.base, owed.head, status.started_ns)
             newest = max(newest, account.ordinal)
         if not complete:
             return
@@ -159,6 +158,7 @@ class Ledger:
             if epoch in listed or account.forgotten or not newest:
                 continue
             if account.ordinal < newest or account.unlisted:
+                account.why_missing = cause_of(status, account.listed_by_ns)
                 self._forget(account)
             account.unlisted += 1
         self._sum_up(status.node)
@@ -289,7 +289,8 @@ def row_of(account: Account) -> LedgerRow:
     counts = account.classes()
     counts["stored_on_word"] += below
     missing = above if account.forgotten else 0
-    cause = f"evicted: {', '.join(sorted(account.causes))}" if counts["evicted"] else ""
+    evicted = f"evicted: {', '.join(sorted(account.causes))}" if counts["evicted"] else ""
+    lost = (account.why_missing or NO_LONGER_LISTED) if missing else ""
     return LedgerRow(
         node=account.node,
         epoch=account.epoch,
@@ -297,7 +298,7 @@ def row_of(account: Account) -> LedgerRow:
         base=max(account.sent_base, account.listed_base),
         in_spool=above - missing,
         missing=missing,
-        cause=NO_LONGER_LISTED if missing else cause,
+        cause="; ".join(why for why in (lost, evicted) if why),
         resent=account.resent,
         forgotten=account.forgotten,
         **counts,

@@ -12,6 +12,7 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from tinyprof_collector.config import Config
+from tinyprof_collector.delivery_report import Waits, with_agents
 from tinyprof_collector.health import (
     Assessment,
     CollectorFacts,
@@ -34,10 +35,11 @@ from tinyprof_protocol.connection import Publication
 from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Sample
-from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, StatusReply
+from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, LedgerReply, StatusReply
 
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48
+MAX_LINE = 300
 
 
 _node_of = attrgetter("node")
@@ -57,6 +59,10 @@ class PipelineView:
     """By node."""
     quarantined: Mapping[str, int] = field(default_factory=dict)
     """By node."""
+    holding_s: float | None = None
+    """For how long nothing has been acknowledged."""
+    waiting: int = 0
+    """Batches received and not yet answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,12 @@ class LiveState:
         with self._lock:
             return self._collector_status(now_ns)
 
+    def with_agents(self, reply: LedgerReply, node: str | None, waits: Waits, now_ns: int) -> LedgerReply:
+        """A reply about the ledger with how the records of an agent, or of all, come through."""
+        with self._lock:
+            agents = {name: agent for name, agent in self._presence.agents.items() if node in (None, name)}
+            return with_agents(reply, agents, waits, now_ns, self._config.health.stale_intervals)
+
     def status_reply(self, now_ns: int) -> StatusReply:
         """The collector, its agents, and its boards by health."""
         with self._lock:
@@ -304,4 +316,8 @@ class LiveState:
             reasons=list(found.reasons),
             stores={name: store_health(why) for name, why in view.stores.items()},
             counters={name[:MAX_COUNTER_NAME]: min(max(value, 0), MAX_COUNT) for name, value in counters},
+            store_errors={name: why[:MAX_LINE] for name, why in view.stores.items() if why},
+            state_error=view.state_error[:MAX_LINE],
+            holding_s=view.holding_s,
+            waiting=view.waiting,
         )

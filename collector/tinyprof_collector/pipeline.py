@@ -161,6 +161,11 @@ class Pipeline:
             kept = {f"quarantine_{name}": n for name, n in self._quarantine_counts().items()}
             return {**self._counts.by_name, **kept, "deferred": sum(self._counts.deferred.values())}
 
+    def waiting(self) -> int:
+        """Batches that are held until the stores, the state and the quarantine take records again."""
+        with self._lock:
+            return len(self._waiting)
+
     def deferred(self) -> dict[str, int]:
         """Batches of each node that fell because a bound was reached here."""
         with self._lock:

@@ -204,7 +204,10 @@ def _cut(reply: Any) -> Any | None:
         case LedgerReply(rows=rows) if rows:
             note = f"only the first {len(rows) // 2} rows fit this reply; ask for one node"
             problems = [line for line in reply.problems if not line.startswith("only the first")][:15]
-            return replace(reply, rows=rows[: len(rows) // 2], problems=[*problems, note])
+            rows = rows[: len(rows) // 2]
+            nodes = {row.node for row in rows}
+            agents = [agent for agent in reply.agents if agent.node in nodes]
+            return replace(reply, rows=rows, problems=[*problems, note], agents=agents)
         case StatusReply(agents=agents) if agents:
             note = f"only {len(agents) // 2} of the agents fit this reply"
             reasons = [line for line in reply.collector.reasons if not line.startswith("only ")][:15]

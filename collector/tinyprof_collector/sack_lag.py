@@ -15,7 +15,7 @@ MAX_NODES = 10_000
 
 
 class SackLag:
-    """The connection's thread calls `received` and `fell`, the pipeline's `taken` and `published`, any `median_ms`."""
+    """The connection's thread calls `received` and `fell`, the pipeline's `taken` and `published`, any the others."""
 
     def __init__(self, monotonic_s: Callable[[], float], max_nodes: int = MAX_NODES) -> None:
         self._monotonic_s = monotonic_s
@@ -63,3 +63,8 @@ class SackLag:
         """The median of the last nine that were measured, in milliseconds; None before the first."""
         lags_ms = self._lags_ms.get(agent_topic(node, "sack"))
         return median(lags_ms) if lags_ms else None
+
+    def waiting_s(self, node: str) -> float | None:
+        """For how long the batch that is followed has been without its acknowledgement; None where none is."""
+        followed = self._followed.get(agent_topic(node, "records"))
+        return max(0.0, self._monotonic_s() - followed[1]) if followed is not None else None

@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
+from tinyprof_collector.delivery_report import Waits, settled_as_one
 from tinyprof_collector.endpoints import CannotListen, Endpoints
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
@@ -239,7 +241,11 @@ class Collector:
             kept = holding.reason
         counters = {**self._pipeline.counters(), "inbox_deferred": sum(self._inbox.deferred().values())}
         sums = self._sums
-        view = PipelineView(stores, kept, counters, sums.totals, sums.missing, sums.quarantined)
+        view = PipelineView(
+            stores, kept, counters, sums.totals, sums.missing, sums.quarantined,
+            holding_s=None if holding is None else now_s - holding.since_s,
+            waiting=len(self._inbox) + self._pipeline.waiting(),
+        )  # fmt: skip
         self._live.note_pipeline(view, self._clock.wall_ns())
 
     # ---- the control thread
@@ -273,7 +279,11 @@ class Collector:
         return replace(reply, ledger=self._errand(self._pipeline.ledger_totals))
 
     def _ledger_reply(self, asked: LedgerRequest) -> LedgerReply:
-        return self._errand(lambda: self._pipeline.ledger(asked.node, asked.verify))
+        reply = self._errand(lambda: self._pipeline.ledger(asked.node, asked.verify))
+        deferred = Counter(self._pipeline.deferred()) + Counter(self._inbox.deferred())
+        waits = Waits(self._sack_lag.median_ms, self._sack_lag.waiting_s, deferred)
+        reply = self._live.with_agents(reply, asked.node, waits, self._clock.wall_ns())
+        return replace(reply, rows=settled_as_one(reply.rows)) if asked.settled_as_one else reply
 
     def _quarantine_reply(self, asked: QuarantineRequest) -> QuarantineReply:
         try:

@@ -26,6 +26,8 @@ class EpochOwed(Struct, frozen=True, array_like=True):
     epoch: Id16
     base: Seq
     head: Count
+    oldest_s: Finite | None = None
+    """Age of its oldest record in the spool, s; None where the spool holds none of it, or the age is not known."""
 
 
 class BoardPresence(Struct, frozen=True, omit_defaults=True):
@@ -85,6 +87,7 @@ class AgentStatus(Struct, frozen=True, omit_defaults=True):
     spool_bytes: Count = 0
     spool_cap_bytes: Count = 0
     spool_oldest_s: Finite = 0.0
+    """Age of the oldest record in the spool, s; 0 where there is none, or its age is not known."""
     counters: Counters = {}
     """What the agent counts where it happens: evicted, unspooled, resent batches, strange sacks, ..."""
     messages: Reasons = []
@@ -106,6 +109,14 @@ class CollectorStatus(Struct, frozen=True, omit_defaults=True):
     reasons: Reasons = []
     stores: Annotated[dict[Word, Health], Meta(max_length=8)] = {}
     counters: Counters = {}
+    store_errors: Annotated[dict[Word, Line], Meta(max_length=8)] = {}
+    """What is wrong with each store that takes nothing."""
+    state_error: Line = ""
+    """Why its own state or its quarantine cannot be kept."""
+    holding_s: Finite | None = None
+    """For how long nothing has been acknowledged; None while records are taken."""
+    waiting: Count = 0
+    """Batches received and not yet answered: queued, or held while a store takes nothing."""
 
 
 class Regression(Struct, frozen=True, omit_defaults=True):

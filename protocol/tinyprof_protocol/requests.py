@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from tinyprof_protocol.bounds import Count, Finite, Id16, Line, MetricKey, Seq, TimeNs, Word
+from tinyprof_protocol.bounds import MAX_COUNT, Count, Finite, Id16, Line, MetricKey, Seq, TimeNs, Word
 from tinyprof_protocol.jobs import CachedFrom
 from tinyprof_protocol.names import Name, NodeName
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Counters, Health, Reasons, Regression
@@ -76,10 +76,14 @@ class ResultsReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field=
 
 
 class LedgerRequest(Struct, frozen=True, omit_defaults=True):
-    """Asks for the ledger of a node, or of all nodes of this collector. `verify` asks the store itself."""
+    """Asks for the ledger of a node, or of all nodes of this collector. `verify` asks the store itself.
+
+    With `settled_as_one`, the epochs of a node that ended with nothing missing are one row, whose epoch is zeros.
+    """
 
     node: NodeName | None = None
     verify: bool = False
+    settled_as_one: bool = False
 
 
 LEDGER_CLASSES = (
@@ -108,6 +112,29 @@ class LedgerRow(Struct, frozen=True, omit_defaults=True):
     verified: Count | None = None
     """What the store itself counts, where that was asked for."""
     forgotten: bool = False
+    oldest_s: Finite | None = None
+    """Age of its oldest record in the agent's spool, s, as far as the agent has said."""
+    epochs: Annotated[int, Meta(ge=1, le=MAX_COUNT)] = 1
+    """How many epochs the row is of, at least: those that were summed up long ago count as one."""
+
+
+class AgentDelivery(Struct, frozen=True, omit_defaults=True):
+    """How an agent's records come through: what it last said of its spool, and how long its batches wait here."""
+
+    node: NodeName
+    heard_ns: TimeNs
+    """When it last spoke, by the collector's clock."""
+    online: bool = True
+    """False after its last will, and without a word for several of its intervals."""
+    spool_records: Count = 0
+    spool_oldest_s: Finite | None = None
+    """Age of the oldest record in its spool, s; None where there is none or it is not known."""
+    sack_lag_ms: Finite | None = None
+    """From receipt to acknowledgement, the median of its last batches."""
+    waiting_s: Finite | None = None
+    """For how long the batch that is followed has been without its acknowledgement; None where none is."""
+    deferred: Count = 0
+    """Batches of it that fell because a bound was reached; it sends them again."""
 
 
 class LedgerReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="reply"):
@@ -116,6 +143,8 @@ class LedgerReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field="
     rows: Annotated[list[LedgerRow], Meta(max_length=20000)]
     ok: bool
     problems: Reasons = []
+    agents: Annotated[list[AgentDelivery], Meta(max_length=10000)] = []
+    """By node: those that the collector has heard of since its start."""
 
 
 class StatusRequest(Struct, frozen=True):

@@ -15,9 +15,11 @@ from tinyprof.cli import tinyprof
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof_models.catalogue import shipped_model
 from tinyprof_protocol.jobs import ProfileReply
-from tinyprof_protocol.presence import BoardSummary, CollectorStatus
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Figure
 from tinyprof_protocol.requests import (
+    AgentDelivery,
+    AgentView,
     BoardsReply,
     HistoryReply,
     LedgerReply,
@@ -336,6 +338,33 @@ def test_status_says_that_the_ledger_adds_up(collector, broker) -> None:
     result = call("status", "--verify", "--fail-on", "warning", broker=broker.url)
     assert result.exit_code == 0
     assert "ledger: adds up, by the stores themselves" in result.stdout
+
+
+def test_status_shows_every_class_ages_waits_and_causes(collector, broker) -> None:
+    row = LedgerRow("lab.a1", EPOCH, 1990, stored=1205, quarantined=2, expired=3, discarded=4, evicted=5, in_spool=760,
+                    stored_on_word=7, missing=4, cause="the disk died", oldest_s=600.0)  # fmt: skip
+    held = CollectorStatus(
+        "main", "online", health="critical", partitions=list(range(16)), stores={"influxdb": "critical"},
+        reasons=["store influxdb: connection refused"], holding_s=75.0, waiting=12, counters={"inbox_deferred": 3},
+    )  # fmt: skip
+    view = AgentView(AgentStatus("lab.a1", "online", spool_records=760), "healthy", [], 0, 1.0, 2500.0)
+    delivery = AgentDelivery("lab.a1", 0, spool_records=760, spool_oldest_s=600.0, waiting_s=74.0, deferred=3)
+    evicted = LedgerRow("lab.a1", bytes(16), 9, evicted=9, cause="evicted: cap", forgotten=True, epochs=2)
+    collector({
+        "status": lambda _: [StatusReply(held, [view], {"healthy": 1})],
+        "ledger": lambda _: [LedgerReply([row, evicted], False, ["lab.a1: 4 missing: the disk died"], [delivery])],
+    })  # fmt: skip
+    result = call("status", broker=broker.url)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["main", "critical", "00", "to", "15", "influxdb:", "critical", "0", "0", "3", "0", "12", "75", "s"] in lines
+    assert ["lab.a1", "healthy", "0", "760", "10", "min", "2,500", "74", "s", "3", "1"] in lines
+    classes = ["1,205", "2", "3", "4", "5", "760", "7", "4", "0"]
+    assert ["lab.a1", EPOCH.hex()[:8], "1,990", *classes, "10", "min"] in lines
+    assert ["all", "1,999", "1,205", "2", "3", "4", "14", "760", "7", "4", "0"] in lines
+    assert "ledger: lab.a1 older: evicted: cap" in result.stderr
+    assert result.stderr.count("the disk died") == 1
+    told = json.loads(call("status", "--json", broker=broker.url).stdout)["ledger"]
+    assert (told["rows"][0]["oldest_s"], told["agents"][0]["waiting_s"]) == (600.0, 74.0)
 
 
 def test_status_verify_fails_where_it_does_not(collector, broker) -> None:

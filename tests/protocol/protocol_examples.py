@@ -127,6 +127,33 @@ EXAMPLES: dict[str, object] = {
     "quarantine-reply": requests.QuarantineReply(
         [requests.QuarantineItem(4, NOW, "tinyprof/1/00/a.b/records", "message is empty", 0, NODE, ID, 5, data=b"x")], 1
     ),
+    "agent-status-ages": presence.AgentStatus(
+        NODE,
+        "online",
+        epochs=[presence.EpochOwed(ID, 3, 12, 61.5), presence.EpochOwed(bytes(16), 1, 0)],
+        spool_records=9,
+        spool_oldest_s=61.5,
+    ),
+    "collector-status-holding": presence.CollectorStatus(
+        "main",
+        "online",
+        health="critical",
+        stores={"influxdb": "critical"},
+        counters={"holds": 4},
+        store_errors={"influxdb": "connection refused"},
+        state_error="no room",
+        holding_s=75.5,
+        waiting=12,
+    ),
+    "ledger-request-settled": requests.LedgerRequest(settled_as_one=True),
+    "ledger-reply-agents": requests.LedgerReply(
+        [
+            requests.LedgerRow(NODE, ID, 12, 3, stored=2, in_spool=10, oldest_s=61.5),
+            requests.LedgerRow(NODE, bytes(16), 40, stored=40, forgotten=True, epochs=5),
+        ],
+        True,
+        agents=[requests.AgentDelivery(NODE, NOW, False, 10, 61.5, 20.0, 3.5, 2)],
+    ),
     "failure": requests.Failure("unknown_board", "no board 'hots': did you mean 'host'?"),
 }
 

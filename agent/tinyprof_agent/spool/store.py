@@ -186,7 +186,17 @@ class Spool:
         with self._file.mutex:
             room = max(0, MAX_EPOCHS_LISTED - 1 - len(listed))
             settled = list(self._file.settled)[-room:] if room else []
-        return settled + [EpochOwed(view.epoch, view.base, view.head) for view in listed]
+            oldest_s = [self._oldest_s(self._file.epochs.get(view.epoch)) for view in listed]
+        return settled + [
+            EpochOwed(view.epoch, view.base, view.head, age_s) for view, age_s in zip(listed, oldest_s, strict=True)
+        ]
+
+    def _oldest_s(self, epoch: Epoch | None) -> float | None:
+        """Age of the oldest record of an epoch that is in the spool; None where there is none or it is not known."""
+        if epoch is None or epoch.base > epoch.head:
+            return None
+        span = (key_of(epoch.place, epoch.base), key_of(epoch.place, epoch.head))
+        return self._age_s(self._first_row("WHERE key BETWEEN ? AND ?", span))
 
     def take(
         self,
@@ -311,28 +321,32 @@ class Spool:
     def stats(self) -> SpoolStats:
         """How full the spool is, how old its oldest record, and what was counted since it was opened."""
         with self._file.mutex:
-            oldest = None
-            try:
-                oldest = self._file.guarded(
-                    lambda: self._file.connection.execute(
-                        "SELECT boot, boottime_ns, time_ns FROM records LIMIT 1"
-                    ).fetchone()
-                )
-            except (sqlite3.Error, SpoolError) as why:
-                self._file.note(f"the spool cannot be read: {why}")
+            oldest_s = self._age_s(self._first_row()) or 0.0
             return SpoolStats(
-                self._file.records, self._file.bytes, self.cap_bytes, self._age_s(oldest), len(self._file.epochs),
+                self._file.records, self._file.bytes, self.cap_bytes, oldest_s, len(self._file.epochs),
                 dict(self._file.counters), self._file.last_error,
             )  # fmt: skip
 
-    def _age_s(self, oldest: tuple[bytes, int, int | None] | None) -> float:
-        if oldest is None:
-            return 0.0
+    def _first_row(self, where: str = "", span: tuple[int, ...] = ()) -> tuple[bytes, int, int | None] | None:
+        """Boot, time since boot and wall time of the first record of a span, None where there is none to read."""
+        query = f"SELECT boot, boottime_ns, time_ns FROM records {where} ORDER BY key LIMIT 1"  # noqa: S608
+        try:
+            row: tuple[bytes, int, int | None] | None = self._file.guarded(
+                lambda: self._file.connection.execute(query, span).fetchone()
+            )
+        except (sqlite3.Error, SpoolError) as why:
+            self._file.note(f"the spool cannot be read: {why}")
+            return None
+        return row
+
+    def _age_s(self, row: tuple[bytes, int, int | None] | None) -> float | None:
+        if row is None:
+            return None
         now = self._file.clock.read()
-        boot, boottime_ns, time_ns = oldest
+        boot, boottime_ns, time_ns = row
         if boot == now.boot:
             return max(0.0, (now.boottime_ns - boottime_ns) / 1e9)
-        return max(0.0, (now.wall_ns - time_ns) / 1e9) if now.wall_ns is not None and time_ns is not None else 0.0
+        return max(0.0, (now.wall_ns - time_ns) / 1e9) if now.wall_ns is not None and time_ns is not None else None
 
     def close(self) -> None:
         """Closes the file and lets go of the lock. May be called twice."""

@@ -6,15 +6,10 @@ import click
 
 from tinyprof.fleet_health import as_bad_as, worst_of
 from tinyprof.options import broker_address, broker_option, json_option, node_option
-from tinyprof.terminal import CheckFailed, emit_json, one_line, table
+from tinyprof.terminal import CheckFailed, emit_json, one_line
 
 if TYPE_CHECKING:
     from tinyprof.fleet import FleetLedger, FleetStatus
-
-LEDGER_COLUMNS = (
-    "head", "stored", "quarantined", "expired", "discarded", "evicted", "in_spool", "stored_on_word", "missing",
-    "resent",
-)  # fmt: skip
 
 
 @click.command("status")
@@ -45,7 +40,12 @@ def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None
             {
                 "collectors": status.collectors,
                 "health": worst,
-                "ledger": {"rows": ledger.rows, "ok": ledger.ok, "problems": ledger.problems},
+                "ledger": {
+                    "rows": ledger.rows,
+                    "ok": ledger.ok,
+                    "problems": ledger.problems,
+                    "agents": ledger.agents,
+                },
                 "gaps": [*status.gaps, *(gap for gap in ledger.gaps if gap not in status.gaps)],
             }
         )
@@ -60,52 +60,36 @@ def _agents_of(status: "FleetStatus") -> set[str]:
 
 
 def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
-    replies = sorted(status.collectors.items())
-    click.echo(table(("collector", "health", "stores"), [
-        (name, reply.collector.health, ", ".join(f"{s}: {h}" for s, h in sorted(reply.collector.stores.items())) or "-")
-        for name, reply in replies
-    ]))  # fmt: skip
-    agents = [view for _, reply in replies for view in reply.agents]
+    from tinyprof.status_view import agents_table, collectors_table
+
+    click.echo(collectors_table(status))
+    agents = agents_table(status, ledger)
     if agents:
-        click.echo("\n" + table(("agent", "health", "boards", "in spool", "skew ms", "sack ms"), [
-            (view.status.node, view.health, str(len(view.status.boards)), str(view.status.spool_records),
-             _whole(view.skew_ms), _whole(view.sack_lag_ms))
-            for view in agents
-        ], right="llrrrr"))  # fmt: skip
+        click.echo(f"\n{agents}")
     counts: dict[str, int] = {}
-    for _, reply in replies:
+    for reply in status.collectors.values():
         for health, count in reply.boards_by_health.items():
             counts[health] = counts.get(health, 0) + count
-    shown = ", ".join(f"{count} {one_line(health)}" for health, count in sorted(counts.items()) if count)
+    shown = ", ".join(f"{count:,} {one_line(health)}" for health, count in sorted(counts.items()) if count)
     click.echo(f"\nboards: {shown or 'none yet'}\n")
     _print_ledger(ledger, verify)
+    replies = sorted(status.collectors.items())
     reasons = [(name, reason) for name, reply in replies for reason in reply.collector.reasons]
-    reasons += [(view.status.node, reason) for view in agents for reason in view.reasons]
+    reasons += [(view.status.node, reason) for _, reply in replies for view in reply.agents for reason in view.reasons]
     for name, reason in reasons:
         click.echo(f"{name}: {one_line(reason)}", err=True)
     for gap in status.gaps:
         click.echo(f"incomplete: {gap}", err=True)
 
 
-def _whole(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
-
-
 def _print_ledger(ledger: "FleetLedger", verify: bool) -> None:
+    from tinyprof.status_view import causes, ledger_table
+
     if not ledger.rows:
         click.echo("ledger: no agent has made a record yet")
         return
-    head = ("node", "epoch", *(name.replace("_", " ") for name in LEDGER_COLUMNS), *(("in store",) if verify else ()))
-    rows = []
-    for row in ledger.rows:
-        figures = [str(getattr(row, name)) for name in LEDGER_COLUMNS]
-        verified = "-" if row.verified is None else str(row.verified)
-        rows.append((row.node, row.epoch.hex()[:8], *figures, *((verified,) if verify else ())))
-    click.echo(table(head, rows, right="ll" + "r" * (len(head) - 2)))
+    click.echo(ledger_table(ledger, verify=verify))
     word = "adds up" if ledger.ok else "does not add up"
     click.echo(f"ledger: {word}{', by the stores themselves' if verify else ''}")
-    for problem in ledger.problems:
-        click.echo(f"ledger: {one_line(problem)}", err=True)
-    for row in ledger.rows:
-        if row.cause:
-            click.echo(f"{row.node} {row.epoch.hex()[:8]}: {one_line(row.cause)}", err=True)
+    for line in [*(one_line(problem) for problem in ledger.problems), *causes(ledger)]:
+        click.echo(f"ledger: {line}", err=True)

@@ -40,7 +40,7 @@ def test_each_start_begins_an_epoch_and_the_left_over_goes_out_under_its_old_one
     before = spool.take(b"a" * 16, 1, 2)
     spool.close()
     spool = Spool.open(tmp_path / "s.db", clock, urandom=lambda _: next(names))
-    assert spool.owed() == [EpochOwed(b"a" * 16, 1, 2), EpochOwed(b"b" * 16, 1, 0)]
+    assert spool.owed() == [EpochOwed(b"a" * 16, 1, 2, 0.0), EpochOwed(b"b" * 16, 1, 0)]
     assert spool.take(b"a" * 16, 1, 2) == before
     assert spool.record([Event("three")]) == [1]
     spool.close()
@@ -75,7 +75,7 @@ def test_an_acknowledgement_lets_records_go_and_raises_the_base(tmp_path: Path) 
     spool = Spool.open(tmp_path / "s.db", SetClock(), urandom=lambda n: b"e" * n)
     spool.record([sample(i) for i in range(10)])
     assert spool.acknowledge(b"e" * 16, 2, [(5, 6)]).records == 4
-    assert spool.owed() == [EpochOwed(b"e" * 16, 3, 10)]
+    assert spool.owed() == [EpochOwed(b"e" * 16, 3, 10, 0.0)]
     assert sorted(bodies_of(spool, b"e" * 16)) == [3, 4, 7, 8, 9, 10]
     spool.acknowledge(b"e" * 16, 10)
     assert spool.owed() == [EpochOwed(b"e" * 16, 11, 10)]
@@ -89,9 +89,33 @@ def test_what_was_never_made_is_ignored_and_counted(tmp_path: Path) -> None:
     spool.record([sample()])
     assert spool.acknowledge(b"x" * 16, 5).strange == 1
     assert spool.acknowledge(b"e" * 16, 0, [(2, 5)]).strange == 4
-    assert spool.owed() == [EpochOwed(b"e" * 16, 1, 1)]
+    assert spool.owed() == [EpochOwed(b"e" * 16, 1, 1, 0.0)]
     assert spool.stats().counters["strange_acks"] == 2
     assert spool.record([sample()]) == [2]
+    spool.close()
+
+
+def test_each_epoch_tells_the_age_of_its_oldest_record(tmp_path: Path) -> None:
+    clock = SetClock()
+    names = iter([b"a" * 16, b"b" * 16])
+    spool = Spool.open(tmp_path / "s.db", clock, urandom=lambda _: next(names))
+    spool.record([sample()])
+    clock.pass_s(40)
+    spool.record([sample()])
+    spool.close()
+    spool = Spool.open(tmp_path / "s.db", clock, urandom=lambda _: next(names))
+    clock.pass_s(2)
+    spool.record([sample()])
+    clock.pass_s(5)
+    assert [owed.oldest_s for owed in spool.owed()] == [47.0, 5.0]
+    assert spool.stats().oldest_s == 47.0
+    spool.acknowledge(b"a" * 16, 1)
+    assert [owed.oldest_s for owed in spool.owed()] == [7.0, 5.0]
+    spool.acknowledge(b"a" * 16, 2)
+    assert [owed.oldest_s for owed in spool.owed() if owed.epoch == b"b" * 16] == [5.0]
+    spool.acknowledge(b"b" * 16, 1)
+    assert {owed.oldest_s for owed in spool.owed()} == {None}
+    assert spool.stats().oldest_s == 0.0
     spool.close()
 
 

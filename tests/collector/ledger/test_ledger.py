@@ -5,7 +5,6 @@ from msgspec import structs
 from tinyprof_collector.ledger import (
     MAX_EPOCHS,
     MAX_FORGOTTEN,
-    NO_LONGER_LISTED,
     SUMMED,
     Ledger,
     LedgerImage,
@@ -14,6 +13,7 @@ from tinyprof_collector.ledger import (
     row_of,
     sum_of_classes,
 )
+from tinyprof_collector.missing_cause import NO_LONGER_LISTED
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
@@ -76,6 +76,32 @@ def test_an_older_epoch_that_a_short_list_leaves_out_is_forgotten_and_its_gaps_a
     reply = reply_of(ledger.rows())
     assert not reply.ok
     assert reply.problems == [f"lab.pi {epoch(2).hex()[:8]}: 2 missing: {NO_LONGER_LISTED}"]
+
+
+def test_a_missing_record_has_the_cause_that_its_agent_reports_and_evictions_theirs():
+    def with_gap(**word: object) -> LedgerRow:
+        ledger = Ledger()
+        ledger.note_status(structs.replace(status((1, 1, 9)), started_ns=1000))
+        ledger.open(NODE, epoch(1)).settle(1, 5, "stored")
+        ledger.open(NODE, epoch(1)).evict(6, 7, "cap")
+        ledger.note_status(structs.replace(status((2, 1, 0)), **{"started_ns": 1000, **word}))
+        return reload(ledger).rows()[0]
+
+    same = with_gap()
+    assert (same.missing, same.cause) == (2, f"{NO_LONGER_LISTED}; evicted: cap")
+    anew = with_gap(started_ns=2000)
+    assert anew.cause.startswith(f"{NO_LONGER_LISTED}: it was started anew without its spool")
+    corrupt = with_gap(started_ns=2000, counters={"set_aside": 1, "lost_to_corruption": 4})
+    assert "its spool was corrupt and was set aside, 4 records could not be read" in corrupt.cause
+
+
+def test_an_epoch_that_is_listed_again_is_in_the_spool_and_without_a_cause():
+    ledger = Ledger()
+    ledger.note_status(status((1, 1, 9)))
+    ledger.note_status(status((2, 1, 0)))
+    assert ledger.rows()[0].missing == 9
+    ledger.note_status(status((1, 1, 9), (2, 1, 0)))
+    assert (ledger.rows()[0].in_spool, ledger.rows()[0].cause) == (9, "")
 
 
 def test_a_last_will_and_a_full_list_forget_nothing():

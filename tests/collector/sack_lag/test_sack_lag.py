@@ -84,3 +84,13 @@ def test_nodes_are_bounded():
     rig.receive("lab.pi2")
     rig.answer(waiting, 3.0)
     assert rig.lag.median_ms(NODE) == 2000.0
+
+
+def test_a_batch_that_is_not_answered_is_told_to_wait(rig):
+    assert rig.lag.waiting_s(NODE) is None
+    message = rig.receive()
+    rig.now_s += 12.0
+    rig.lag.taken([message], holding=True)
+    assert (rig.lag.waiting_s(NODE), rig.lag.median_ms(NODE)) == (12.0, None)
+    rig.lag.published(SACK)
+    assert (rig.lag.waiting_s(NODE), rig.lag.median_ms(NODE)) == (None, 12000.0)

@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import json
 import queue
@@ -127,6 +128,10 @@ def test_from_records_to_store_summary_replies_and_readiness(collector, config, 
     ledger = ask(client, "ledger", LedgerRequest(verify=True), LedgerReply)
     assert ledger.ok, ledger.problems
     assert [(row.head, row.stored, row.verified) for row in ledger.rows] == [(3, 3, 3)]
+    (delivery,) = ledger.agents
+    assert (delivery.node, delivery.online, delivery.waiting_s, delivery.deferred) == ("lab.pi", True, None, 0)
+    assert 0 < (delivery.sack_lag_ms or 0) < fake_agent.WAIT_S * 1000
+    assert ask(client, "ledger", LedgerRequest("lab.other"), LedgerReply).agents == []
 
     status = ask(client, "status", StatusRequest(), StatusReply)
     assert [(view.status.node, view.health) for view in status.agents] == [("lab.pi", "healthy")]
@@ -143,6 +148,27 @@ def test_from_records_to_store_summary_replies_and_readiness(collector, config, 
     assert code == 200, body
     assert json.loads(body)["checks"]["broker"] == "ok"
     assert "tinyprof_collector_records_total 3.0" in get(collector, "/metrics")[1]
+
+
+def test_while_its_store_takes_nothing_it_says_for_how_long_and_what_waits(broker, collector, config, agent, client):
+    watcher = fake_agent.Client(broker.url, "watcher", [topics.collector_status()])
+    agent.say_status()
+    agent.send_batch(fake_agent.sample(40.0))
+    agent.next_sack(1)
+    with contextlib.closing(sqlite3.connect(Path(config.state_dir) / "store.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        agent.send_batch(fake_agent.sample(41.0))
+        held = watcher.next(CollectorStatus, lambda said: said.holding_s is not None)
+        assert (held.health, held.stores, held.waiting) == ("critical", {"sqlite": "critical"}, 1)
+        assert "locked" in held.store_errors["sqlite"]
+        (delivery,) = ask(client, "ledger", LedgerRequest(), LedgerReply).agents
+        assert (delivery.waiting_s or 0) > 0
+        other.rollback()
+    agent.next_sack(2)
+    free = watcher.next(CollectorStatus, lambda said: said.holding_s is None and said.health == "healthy")
+    assert (free.store_errors, free.waiting) == ({}, 0)
+    assert ask(client, "ledger", LedgerRequest(), LedgerReply).agents[0].waiting_s is None
+    watcher.stop()
 
 
 def test_what_cannot_be_answered_says_why(agent, client, watcher):
