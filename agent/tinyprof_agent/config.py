@@ -57,6 +57,8 @@ class AgentConfig(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     """What models of one's own must say, as `tinyprof golden` writes it."""
     model_files: Annotated[list[FileName], Meta(max_length=64)] = msgspec.field(default_factory=list)
     """GGUF files of models that boards run: their headers tell how fast a board can be at best."""
+    suite_files: Annotated[list[FileName], Meta(max_length=32)] = msgspec.field(default_factory=list)
+    """Suites of one's own, a TOML file each, called as the file is."""
     spool: SpoolConfig = SpoolConfig()
     clock: ClockConfig = ClockConfig()
     uplink: UplinkConfig = UplinkConfig()

@@ -23,7 +23,7 @@ from tinyprof_agent.model_files import BadModelFile, shapes_of_files
 from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.uplink import Uplink
 from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
-from tinyprof_platforms.suites import SuiteError, offered, shipped_suites
+from tinyprof_platforms.suites import SuiteError, offered, suites_with
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
@@ -66,7 +66,7 @@ class AgentService:
         self._node = config.node
         self._clock: HostClock = host_clock(config.clock.trust)
         self._rng = random.Random()
-        self._suites = shipped_suites()
+        self._suites = suites_with(config.suite_files)
         self._offered = [offered(name, self._suites[name]) for name in sorted(self._suites)[:MAX_OFFERED]]
         self._cases_of = cases_of_files(config.golden_files)
         self._shape_of = shapes_of_files(config.model_files)

@@ -66,7 +66,7 @@ def test_each_command_has_help(path) -> None:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        (["profile"], ["TINYPROF_BROKER", "--timeout DURATION", "stories260k-q4_0", "quick, emulated, standard"]),
+        (["profile"], ["TINYPROF_BROKER", "--timeout DURATION", "stories260k-q4_0", "emulated, quick, soak, standard"]),
         (["history"], ["TINYPROF_BROKER", "--since DURATION"]),
         (["dashboard"], ["TINYPROF_BROKER", "--timeout DURATION"]),
         (["agent", "run"], ["TINYPROF_BROKER"]),

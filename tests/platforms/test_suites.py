@@ -1,7 +1,20 @@
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from tinyprof_models.golden import shipped_golden
-from tinyprof_platforms.suites import MAX_PROMPT_BYTES, SuiteError, adapt, parse_suites, shipped_suites, suite_named
+from tinyprof_platforms.suites import (
+    MAX_PROMPT_BYTES,
+    SuiteError,
+    adapt,
+    find_suite,
+    read_suite,
+    shipped_suites,
+    suite_named,
+    suite_terms,
+    suites_with,
+)
 
 
 def test_quick_and_standard_ask_for_what_the_design_says() -> None:
@@ -21,28 +34,76 @@ def test_prompts_and_gates_of_shipped_suites_have_golden_outputs_in_every_model(
 
 
 @pytest.mark.parametrize(
-    ("toml", "names"),
+    ("toml", "says"),
     [
-        ('[mine]\nprompts = ["a"]\nmax_tokens = 4\nrepeat = 3\n', "repeat"),
-        ('[mine]\nprompts = ["a"]\nmax_tokens = "4"\n', "max_tokens"),
-        ('[mine]\nprompts = ["a"]\nmax_tokens = 0\n', "max_tokens"),
-        ("[mine]\nprompts = []\nmax_tokens = 4\n", "prompts"),
-        ("[mine]\nmax_tokens = 4\n", "prompts"),
-        ('[mine]\nprompts = ["a"]\nmax_tokens = 4\nmin_timed_s = 9.0\nmax_timed_s = 3.0\n', "max_timed_s"),
-        ('[mine]\nprompts = ["a", "a"]\nmax_tokens = 4\n', "twice"),
-        ("[mine\n", "line 1"),
+        (
+            'prompts = ["a"]\nmax_tokens = 4\nmin_repetition = 3\n',
+            "min_repetition: unknown key; did you mean min_repeti",
+        ),
+        (
+            'prompts = ["a"]\nmax_tokens = 4\ncolour = 3\n',
+            "colour: unknown key; there are prompts, max_tokens, gate, min_",
+        ),
+        ('prompts = ["a"]\nmax_tokens = "4"\n', "max_tokens: expected integer, got string"),
+        ('prompts = ["a"]\nmax_tokens = 0\n', "max_tokens: expected integer >= 1"),
+        ('prompts = ["a"]\nmax_tokens = 4\nruns = 0\n', "runs: expected integer >= 1"),
+        ("prompts = []\nmax_tokens = 4\n", "prompts: expected array of length >= 1"),
+        ('prompts = ["a", ""]\nmax_tokens = 4\n', "prompts[1]: expected string of length >= 1"),
+        ("max_tokens = 4\n", "prompts: is missing"),
+        (
+            'prompts = ["a"]\nmax_tokens = 4\nmin_timed_s = 9.0\nmax_timed_s = 3.0\n',
+            "max_timed_s: 3 is below min_timed_s, 9",
+        ),
+        ('prompts = ["a", "a"]\nmax_tokens = 4\n', "prompts: the same one stands twice"),
+        ("prompts = [\n", "is not TOML: "),
     ],
 )
-def test_a_bad_suite_is_refused_in_one_line_that_names_the_key(toml: str, names: str) -> None:
+def test_a_bad_suite_is_one_line_that_names_suite_file_and_key(tmp_path: Path, toml: str, says: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(toml)
     with pytest.raises(SuiteError) as caught:
-        parse_suites(toml, "my.toml")
-    assert names in str(caught.value)
-    assert str(caught.value).startswith("my.toml: ")
+        read_suite(path)
+    assert str(caught.value).startswith(f"suite 'mine': {path}: {says}")
     assert "\n" not in str(caught.value)
 
 
+def test_a_suite_is_called_as_its_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('prompts = ["a"]\nmax_tokens = 4\n')
+    name, suite = read_suite(path)
+    assert (name, suite.prompts, suite.max_tokens, suite.runs) == ("mine", ("a",), 4, 1)
+    assert find_suite(str(path)) == (name, suite)
+    assert find_suite("quick") == ("quick", shipped_suites()["quick"])
+    with pytest.raises(SuiteError, match=r"My Suite\.toml: a suite is called as its file is, and suite 'My Suite'"):
+        read_suite(path.rename(tmp_path / "My Suite.toml"))
+
+
+def test_suites_of_ones_own_stand_beside_those_that_ship(tmp_path: Path) -> None:
+    path, again = tmp_path / "mine.toml", tmp_path / "again" / "mine.toml"
+    again.parent.mkdir()
+    for each in (path, again):
+        each.write_text('prompts = ["a"]\nmax_tokens = 4\n')
+    assert set(suites_with([str(path)])) == {"mine", *shipped_suites()}
+    with pytest.raises(SuiteError, match="another one is called 'mine' too"):
+        suites_with([str(path), str(again)])
+    quick = path.rename(tmp_path / "quick.toml")
+    with pytest.raises(SuiteError, match="one that ships is called 'quick' too"):
+        suites_with([str(quick)])
+    with pytest.raises(SuiteError, match="one that ships is called 'quick' too"):
+        find_suite(str(quick))
+    with pytest.raises(SuiteError, match=r"none\.toml: cannot be read: No such file"):
+        suites_with([str(tmp_path / "none.toml")])
+
+
+def test_how_many_runs_a_benchmark_makes_is_no_term_of_a_run() -> None:
+    soak = shipped_suites()["soak"]
+    assert soak.runs > 1
+    assert suite_terms(soak) == suite_terms(msgspec.structs.replace(soak, runs=1))
+    assert suite_terms(soak) != suite_terms(msgspec.structs.replace(soak, min_timed_s=1.0))
+
+
 def test_an_unknown_suite_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SuiteError, match="'fast'; there are emulated, quick, standard"):
+    with pytest.raises(SuiteError, match="'fast'; there are emulated, quick, soak, standard"):
         suite_named("fast", shipped_suites())
 
 

@@ -43,7 +43,8 @@ class _WithWhatShips(click.Command):
     show_default=True,
     help="With --model: how the engine keeps activations.",
 )
-@click.option("--suite", help="What the run asks for.  [default: quick, with --target emulated]")
+@click.option("--suite", metavar="NAME|FILE.toml", help="What the run asks for; a file here only, in the fleet a name."
+              "  [default: quick, with --target emulated]")  # fmt: skip
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Instead of the suite's; may be repeated.")
 @click.option("--tokens", type=click.IntRange(1, 4096), help="Tokens generated for each prompt.")
 @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions at least.")
@@ -110,10 +111,10 @@ def _here(port: str | None, model: str | None, target: str | None, options: dict
 
 
 def _suite(options: dict[str, Any]) -> "Suite":
-    from tinyprof_platforms.suites import SuiteError, adapt, shipped_suites, suite_named
+    from tinyprof_platforms.suites import SuiteError, adapt, find_suite
 
     try:
-        suite = suite_named(options["suite"], shipped_suites())
+        options["suite"], suite = find_suite(options["suite"])
         return adapt(suite, prompts=options["prompts"], max_tokens=options["tokens"], repetitions=options["repeat"])
     except SuiteError as why:
         raise WrongUse(str(why)) from None

@@ -1,7 +1,5 @@
-"""Suites: what a run asks for, by name. Those that ship are in `suites.toml` beside this file."""
+"""What a suite asks of a run, its bounds, and what a job may put in the place of."""
 
-import functools
-from importlib import resources
 from typing import Annotated, Final
 
 import msgspec
@@ -16,11 +14,14 @@ MAX_PROMPT_BYTES = 8 * 1024
 MAX_TOKENS = 4096
 MAX_REPETITIONS = 1000
 MAX_TIMED_S = 600.0
+MAX_RUNS = 1000
 
 MAX_PROMPT_CHARACTERS = 4096
 
 CHANGED_BY_JOBS: Final = ("prompts", "max_tokens", "min_repetitions")
 """What a job may put something else in the place of."""
+_OF_SEVERAL_RUNS: Final = ("runs",)
+"""What no single run knows of."""
 
 Prompt = Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
 
@@ -30,7 +31,10 @@ class SuiteError(ValueError):
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one run asks for. Times in seconds; the comments in `suites.toml` say what each key means."""
+    """What one run asks for. Times in seconds; the comments in the files that ship say what each key means.
+
+    `runs` is how many runs a benchmark makes with it, one after the other; a schedule repeats by itself.
+    """
 
     prompts: Annotated[tuple[Prompt, ...], Meta(min_length=1, max_length=64)]
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
@@ -39,39 +43,26 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     min_timed_s: Annotated[float, Meta(ge=0, le=MAX_TIMED_S)] = 10.0
     max_timed_s: Annotated[float, Meta(gt=0, le=MAX_TIMED_S)] = 60.0
     warm_up: bool = True
+    runs: Annotated[int, Meta(ge=1, le=MAX_RUNS)] = 1
 
     def __post_init__(self) -> None:
         if self.max_timed_s < self.min_timed_s:
-            raise ValueError(f"max_timed_s ({self.max_timed_s:g}) is below min_timed_s ({self.min_timed_s:g})")
+            raise ValueError(f"max_timed_s: {self.max_timed_s:g} is below min_timed_s, {self.min_timed_s:g}")
         if len(set(self.prompts)) != len(self.prompts):
-            raise ValueError("the same prompt stands twice among its prompts")
+            raise ValueError("prompts: the same one stands twice among them")
         prompt_bytes = sum(len(prompt.encode()) for prompt in self.prompts)
         if prompt_bytes > MAX_PROMPT_BYTES:
-            raise ValueError(f"its prompts have {prompt_bytes} bytes together, over {MAX_PROMPT_BYTES}")
+            raise ValueError(f"prompts: they have {prompt_bytes} bytes together, over {MAX_PROMPT_BYTES}")
 
 
 Suites = dict[Word, Suite]
 
 
-def parse_suites(data: bytes | str, source: str) -> Suites:
-    """The suites in a TOML file's text. `source` names it in errors. Raises SuiteError."""
-    try:
-        return msgspec.toml.decode(data, type=Suites)
-    except (msgspec.MsgspecError, ValueError) as why:
-        raise SuiteError(f"{source}: {' '.join(str(why).split())}"[:300]) from None
-
-
-@functools.cache
-def shipped_suites() -> Suites:
-    """The suites that ship with tinyprof."""
-    data = (resources.files("tinyprof_platforms") / "suites.toml").read_bytes()
-    return parse_suites(data, "suites.toml")
-
-
 def suite_terms(suite: Suite) -> str:
     """The fingerprint of all that a suite asks for and no job can change: its gate, its times, its warm-up."""
     asked = msgspec.to_builtins(suite)
-    return fingerprint(sorted((key, value) for key, value in asked.items() if key not in CHANGED_BY_JOBS))
+    apart = {*CHANGED_BY_JOBS, *_OF_SEVERAL_RUNS}
+    return fingerprint(sorted((key, value) for key, value in asked.items() if key not in apart))
 
 
 def offered(name: str, suite: Suite) -> SuiteOffered:
@@ -79,13 +70,6 @@ def offered(name: str, suite: Suite) -> SuiteOffered:
     return SuiteOffered(
         name, prompts_fingerprint(suite.prompts), suite.max_tokens, suite.min_repetitions, suite_terms(suite)
     )
-
-
-def suite_named(name: str, suites: Suites) -> Suite:
-    """The suite of that name. Raises SuiteError with a line that lists the names there are."""
-    if name not in suites:
-        raise SuiteError(f"no suite is called {name!r}; there are {', '.join(sorted(suites))}")
-    return suites[name]
 
 
 def adapt(
