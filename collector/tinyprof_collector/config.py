@@ -12,7 +12,12 @@ from tinyprof_protocol.names import PARTITIONS, Name
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.service_config import ServiceConfig
 
-PLAIN_VARIABLES: Final = {"LOG_LEVEL": ("log_level",), "MAX_WORKERS": ("replies", "workers")}
+PLAIN_VARIABLES: Final = {
+    "LOG_LEVEL": ("log_level",),
+    "MAX_WORKERS": ("replies", "workers"),
+    "CACHE_SIZE": ("cache", "size"),
+    "CACHE_TTL": ("cache", "ttl"),
+}
 """Variables that are honoured without the prefix too; one with the prefix goes before them."""
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -140,6 +145,17 @@ class RepliesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_jobs: Positive = 1000
 
 
+class CacheConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Results that answer an equal request without a run."""
+
+    size: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+    """Entries, of at most 32 KiB each; 0 for no cache."""
+    ttl: Annotated[float, Meta(ge=0, le=366 * 86_400)] = 3600.0
+    """Seconds from its run on for which a result answers."""
+    accept: Literal["valid", "unstable"] = "valid"
+    """The least verdict that enters; an answer always says which it has."""
+
+
 class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A collector's whole configuration."""
 
@@ -156,6 +172,7 @@ class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     health: HealthConfig = HealthConfig()
     endpoints: EndpointsConfig = EndpointsConfig()
     replies: RepliesConfig = RepliesConfig()
+    cache: CacheConfig = CacheConfig()
 
     def __post_init__(self) -> None:
         """Raises ValueError for partitions that are none or named twice, and for what no service may have."""

@@ -17,6 +17,8 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_STATUSES = 20_000
 """All retained statuses of a large fleet come at once after a connect."""
 MAX_REQUESTS = 2_000
+MAX_PROFILE_REQUESTS = 10_000
+"""A client may ask for hundreds of runs at once."""
 
 MAX_PEER_STATUSES = 200
 
@@ -135,6 +137,8 @@ class Ingest:
         """Set when a status or a request came."""
         self.statuses = BoundedQueue(MAX_STATUSES, self.wake)
         self.requests = BoundedQueue(MAX_REQUESTS, self.wake)
+        self.profile_requests = BoundedQueue(MAX_PROFILE_REQUESTS, threading.Event())
+        """Those have a taker of their own, who must not wait for others."""
         self.peers = BoundedQueue(MAX_PEER_STATUSES, self.wake)
         self.others = 0
 
@@ -146,6 +150,8 @@ class Ingest:
                 self._put_records(message)
             case "status":
                 self.statuses.put(message)
+            case "request" if message.topic.endswith("/profile"):
+                self.profile_requests.put(message)
             case "request":
                 self.requests.put(message)
             case "peer":
@@ -159,6 +165,6 @@ class Ingest:
         """What fell or was ignored."""
         return {
             "statuses_dropped": self.statuses.dropped + self.peers.dropped,
-            "requests_dropped": self.requests.dropped,
+            "requests_dropped": self.requests.dropped + self.profile_requests.dropped,
             "messages_ignored": self.others,
         }

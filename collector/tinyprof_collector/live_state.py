@@ -24,7 +24,7 @@ from tinyprof_collector.health import (
 )
 from tinyprof_collector.jobs import Action, Jobs, ReplyTo, Send
 from tinyprof_collector.peers import Peers
-from tinyprof_collector.presence import Presence
+from tinyprof_collector.presence import Agent, Presence
 from tinyprof_collector.replies import check_board, counted_by_health, publication
 from tinyprof_collector.stores.store import Arrival, BoardLatest
 from tinyprof_collector.summaries import MAX_AT_ONCE, BoardKey, Summaries, history_of, page
@@ -79,11 +79,20 @@ class LiveState:
     """The fleet as it is now."""
 
     def __init__(
-        self, config: Config, started_ns: int, version: str, sack_lag_ms: Callable[[str], float | None] | None = None
+        self,
+        config: Config,
+        started_ns: int,
+        version: str,
+        sack_lag_ms: Callable[[str], float | None] | None = None,
+        more_counts: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """`sack_lag_ms` says how long a node's batches wait for their acknowledgement."""
+        """`sack_lag_ms` says how long a node's batches wait for their acknowledgement; `more_counts` what others count.
+
+        Both are asked with the lock held.
+        """
         self._config = config
         self._sack_lag_ms = sack_lag_ms
+        self._more_counts = more_counts
         self._started_ns = started_ns
         self._version = version
         self._lock = threading.Lock()
@@ -145,9 +154,12 @@ class LiveState:
             return self._publications(self._jobs.request(job, to, now_ns, liveness))
 
     def knows_job(self, job_id: bytes) -> bool:
-        """Whether a job was asked for since the start and is still kept."""
-        with self._lock:
-            return self._jobs.state_of(job_id) is not None
+        """Whether a job was asked for since the start and is still kept. One look into a map: it waits for nobody."""
+        return self._jobs.state_of(job_id) is not None
+
+    def agents(self) -> Mapping[str, Agent]:
+        """All agents that are known, as they change: a look at one waits for nobody, a walk wants a copy."""
+        return self._presence.agents
 
     def note_pipeline(self, view: PipelineView, now_ns: int) -> None:
         """Takes what the pipeline says of itself."""
@@ -254,6 +266,7 @@ class LiveState:
                 **self._jobs.counts,
                 **self._presence.counts,
                 **self._summaries.counts,
+                **self._more_counts(),
             }
 
     # ---- with the lock held
@@ -303,7 +316,7 @@ class LiveState:
             ),
             self._config.health,
         )
-        counters = sorted({**view.counters, **self._jobs.counts}.items())[:MAX_COUNTERS]
+        counters = sorted({**view.counters, **self._jobs.counts, **self._more_counts()}.items())[:MAX_COUNTERS]
         return CollectorStatus(
             id=self._config.id,
             state="online",

@@ -20,13 +20,15 @@ from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.jobs import EncodedProfileReply, Job, ProfileReply, ProfileRequest
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
 from tinyprof_protocol.requests import (
     REQUEST_KINDS,
     BoardsReply,
     BoardsRequest,
+    CacheReply,
+    CacheRequest,
     Failure,
     HistoryReply,
     HistoryRequest,
@@ -68,6 +70,9 @@ class Sources:
     status: Callable[[], StatusReply]
     ledger: Callable[[LedgerRequest], LedgerReply]
     quarantine: Callable[[QuarantineRequest], QuarantineReply]
+    cache: Callable[[CacheRequest], CacheReply]
+    cached: Callable[[ProfileRequest], EncodedProfileReply | None]
+    """The cache's answer to a request for a run; None where a run is needed."""
     knows_job: Callable[[bytes], bool]
     ask: Callable[[Job, ReplyTo], None]
     """Takes a job on; its replies come when its agent has said something."""
@@ -137,15 +142,22 @@ def _history_of(asked: HistoryRequest, reader: Reader) -> HistoryReply:
     return HistoryReply(points, reader.runs(*who, MAX_RUNS), truncated, series, others, described)
 
 
-def _profile(payload: bytes, to: ReplyTo, sources: Sources) -> ProfileReply | None:
-    """A job has at most one result: one that came before the collector started anew is in the store."""
-    job = decode(payload, ProfileRequest).job
+def _profile(payload: bytes, to: ReplyTo, sources: Sources) -> ProfileReply | EncodedProfileReply | None:
+    """A job has at most one result: one that came before the collector started anew is in the store.
+
+    What comes here for the first time has been looked for in the cache already.
+    """
+    asked = decode(payload, ProfileRequest)
+    job = asked.job
     if not sources.knows_job(job.id):
         with sources.reader() as reader:
             runs = reader.runs(job.node, job.board, MAX_RUNS)
         for record in runs:
             if isinstance(record.body, Result) and record.body.job_id == job.id:
                 return ProfileReply(job.id, "finished", final=True, result=record)
+        cached = sources.cached(asked) if asked.repeated else None
+        if cached is not None:
+            return cached
     sources.ask(job, to)
     return None
 
@@ -167,6 +179,10 @@ def _ledger(payload: bytes, sources: Sources) -> LedgerReply:
     return sources.ledger(decode(payload, LedgerRequest))
 
 
+def _cache(payload: bytes, sources: Sources) -> CacheReply:
+    return sources.cache(decode(payload, CacheRequest))
+
+
 def _quarantine(payload: bytes, sources: Sources) -> QuarantineReply:
     return sources.quarantine(decode(payload, QuarantineRequest))
 
@@ -177,6 +193,7 @@ _ANSWERS: dict[str, Callable[[bytes, Sources], object]] = {
     "status": _status,
     "ledger": _ledger,
     "quarantine": _quarantine,
+    "cache": _cache,
 }
 
 
@@ -216,6 +233,8 @@ def _cut(reply: Any) -> Any | None:
             )
         case QuarantineReply(items=items) if items:
             return replace(reply, items=items[: len(items) // 2])
+        case CacheReply(items=entries) if entries:
+            return replace(reply, items=entries[: len(entries) // 2])
     return None
 
 

@@ -9,8 +9,11 @@ from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.pipeline_thread import PipelineThread
+from tinyprof_collector.profile_requests import ProfileRequests
 from tinyprof_collector.replies import Replies
 from tinyprof_protocol.connection import Connection
+
+_GAUGES = ("quarantine_kept", "cache_entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Parts:
     pipeline: PipelineThread
     control: Control
     replies: Replies
+    profile_requests: ProfileRequests
 
 
 class SelfReport:
@@ -39,7 +43,11 @@ class SelfReport:
 
     def alive(self) -> dict[str, str]:
         """Each thread and what is wrong with it; empty where nothing is."""
-        running = {"pipeline": self._parts.pipeline.alive(), "control": self._parts.control.alive()}
+        running = {
+            "pipeline": self._parts.pipeline.alive(),
+            "control": self._parts.control.alive(),
+            "profile-requests": self._parts.profile_requests.alive(),
+        }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
         return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
 
@@ -55,21 +63,22 @@ class SelfReport:
         """All that is counted, by name."""
         parts = self._parts
         link = {f"mqtt_{name}": count for name, count in dict(parts.connection.state.counts).items()}
-        # What the quarantine keeps goes down too: it is a gauge.
-        live = {name: count for name, count in parts.live.counters().items() if name != "quarantine_kept"}
+        # What goes down too is a gauge.
+        live = {name: count for name, count in parts.live.counters().items() if name not in _GAUGES}
         return {
             **live,
             **parts.ingest.counters(),
             **parts.control.counts,
             **parts.pipeline.counts,
             **parts.replies.counters(),
+            **parts.profile_requests.counts,
             **link,
         }
 
     def gauges(self) -> list[Gauge]:
         """Agents and boards by health, the ledger by class, and what waits."""
         agents, boards = self._parts.live.healths(self._clock.wall_ns())
-        view = self._parts.live.view()
+        view, counted = self._parts.live.view(), self._parts.live.counters()
         up = {name: float(not why) for name, why in view.stores.items()}
         return [
             Gauge("connected", "1 while connected to the broker.", {"": float(self._parts.connection.state.connected)}),
@@ -78,6 +87,7 @@ class SelfReport:
             Gauge("boards", "Boards by health.", _floats(boards), "health"),
             Gauge("ledger", "Records by class.", _floats(view.totals), "class"),
             Gauge("quarantined", "Items in the quarantine.", {"": float(view.counters.get("quarantine_kept", 0))}),
+            Gauge("cache_entries", "Results in the cache.", {"": float(counted.get("cache_entries", 0))}),
             Gauge("inbox_batches", "Batches that wait to be stored.", {"": float(len(self._parts.inbox))}),
         ]
 

@@ -13,10 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import TypeVar
 
 from msgspec.structs import replace
 
+from tinyprof_collector.cache.cache import Cache
+from tinyprof_collector.cache.disk import CacheFile
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
 from tinyprof_collector.delivery_report import Waits, settled_as_one
@@ -29,6 +32,7 @@ from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_collector.peers import shown
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
+from tinyprof_collector.profile_requests import ProfileRequests
 from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
 from tinyprof_collector.replies import CannotAnswer, Replies, Sources
 from tinyprof_collector.sack_lag import SackLag
@@ -38,9 +42,17 @@ from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.opening import boards_before, open_store, source_for
 from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import Job
+from tinyprof_protocol.jobs import EncodedProfileReply, Job, ProfileRequest
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
-from tinyprof_protocol.requests import LedgerReply, LedgerRequest, QuarantineReply, QuarantineRequest, StatusReply
+from tinyprof_protocol.requests import (
+    CacheReply,
+    CacheRequest,
+    LedgerReply,
+    LedgerRequest,
+    QuarantineReply,
+    QuarantineRequest,
+    StatusReply,
+)
 from tinyprof_protocol.service_notify import ServiceNotify
 
 log = logging.getLogger(__name__)
@@ -84,6 +96,7 @@ class Collector:
             self._opened = opened.pop_all()
         self._thread.start()
         self._replies.start()
+        self._profile_requests.start()
         self._control.start()
         self.connection.start()
 
@@ -96,7 +109,8 @@ class Collector:
         self._stopping = True
         ended = self._thread.stop(share_s)
         self._control.stop(share_s)
-        self._replies.stop(share_s)
+        self._profile_requests.stop(share_s / 2)
+        self._replies.stop(share_s / 2)
         last = status_publication(self._offline())
         self.connection.stop([last], timeout_s=share_s)
         if not ended:
@@ -115,6 +129,8 @@ class Collector:
         opened.callback(self._state.close)
         self._quarantine = Quarantine(self.state_dir / "quarantine.sqlite")
         opened.callback(self._quarantine.close)
+        self._cache_file = CacheFile(self.state_dir / "cache.sqlite")
+        opened.callback(self._close_cache)
         self._stores: list[Store] = []
         for name in self._config.store.use:
             store = open_store(name, self._config, self.state_dir, self._clock)
@@ -124,7 +140,11 @@ class Collector:
     def _build(self) -> None:
         config = self._config
         self._sack_lag = SackLag(self._clock.monotonic_s)
-        self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms)
+        self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_file)
+        self._cache.restore(self._clock.wall_ns())
+        self._live = LiveState(
+            config, self._started_ns, package_version(), self._sack_lag.median_ms, self._cache.counters
+        )
         self._live.restore(boards_before(self._stores[0]), self._clock.wall_ns())
         self._pipeline = Pipeline(
             self._stores,
@@ -160,6 +180,9 @@ class Collector:
             workers=config.replies.workers,
             max_queued=config.replies.max_queued,
         )
+        self._profile_requests = ProfileRequests(
+            self._ingest.profile_requests, self._cached, self._replies.submit, self.connection.publish
+        )
         self._control = Control(
             self._live,
             self._ingest,
@@ -171,7 +194,16 @@ class Collector:
             config.status_interval_s,
         )
         self.report = SelfReport(
-            Parts(self._live, self._ingest, self._inbox, self.connection, self._thread, self._control, self._replies),
+            Parts(
+                self._live,
+                self._ingest,
+                self._inbox,
+                self.connection,
+                self._thread,
+                self._control,
+                self._replies,
+                self._profile_requests,
+            ),
             self._clock,
         )
 
@@ -226,7 +258,10 @@ class Collector:
         return token
 
     def _on_stored(self, new: list[Arrival], held: list[Arrival]) -> None:
-        for publication in self._live.stored(new, held, self._clock.wall_ns()):
+        now_ns = self._clock.wall_ns()
+        # First what answers requests: whoever hears that a job has finished finds it there.
+        self._cache.take(chain(held, new), self._live.agents(), now_ns)
+        for publication in self._live.stored(new, held, now_ns):
             self.connection.publish(publication)
 
     def _refresh(self) -> None:
@@ -247,6 +282,7 @@ class Collector:
             waiting=len(self._inbox) + self._pipeline.waiting(),
         )  # fmt: skip
         self._live.note_pipeline(view, self._clock.wall_ns())
+        self._cache.keep(self._clock.wall_ns())
 
     # ---- the control thread
 
@@ -270,6 +306,8 @@ class Collector:
             status=self._status_reply,
             ledger=self._ledger_reply,
             quarantine=self._quarantine_reply,
+            cache=self._cache_reply,
+            cached=self._from_cache,
             knows_job=self._live.knows_job,
             ask=self._ask,
         )
@@ -290,6 +328,22 @@ class Collector:
             return self._errand(lambda: self._pipeline.quarantine_reply(asked))
         except (QuarantineFailed, StateFailed) as why:
             raise CannotAnswer("quarantine_failed", str(why)) from None
+
+    def _cached(self, asked: ProfileRequest) -> EncodedProfileReply | None:
+        """From the cache, unless the job may have a result of its own already, or will have one."""
+        if asked.repeated or self._live.knows_job(asked.job.id):
+            return None
+        return self._from_cache(asked)
+
+    def _from_cache(self, asked: ProfileRequest) -> EncodedProfileReply | None:
+        return self._cache.answer(asked, self._live.agents(), self._clock.wall_ns())
+
+    def _cache_reply(self, asked: CacheRequest) -> CacheReply:
+        joined = self._live.counters().get("jobs_joined", 0)
+        return self._cache.reply(asked, joined, self._clock.wall_ns())
+
+    def _close_cache(self) -> None:
+        self._cache.close(self._clock.wall_ns())
 
     def _ask(self, job: Job, to: ReplyTo) -> None:
         for publication in self._live.ask(job, to, self._clock.wall_ns()):

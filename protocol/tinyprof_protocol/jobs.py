@@ -5,7 +5,7 @@ A job names what the agent's own configuration offers. It never carries a comman
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from tinyprof_protocol.bounds import Count, Finite, Id16, Line, Text, TimeNs, Word
 from tinyprof_protocol.job_states import JobState
@@ -69,6 +69,8 @@ class ProfileRequest(Struct, frozen=True, omit_defaults=True):
     where: Where | None = None
     use_cache: bool = True
     max_age_s: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    repeated: bool = False
+    """The client has sent it before and waits: it may have been finished already, so that the cache is not asked."""
 
 
 class CachedFrom(Struct, frozen=True, omit_defaults=True):
@@ -98,6 +100,19 @@ class ProfileReply(Struct, frozen=True, omit_defaults=True, tag=True, tag_field=
     cached: CachedFrom | None = None
     joined: Id16 | None = None
     """The job that this one is joined to."""
+
+
+class EncodedProfileReply(Struct, frozen=True, omit_defaults=True, tag="ProfileReply", tag_field="reply"):
+    """A `ProfileReply` from the cache, whose result is still the bytes that the cache keeps."""
+
+    job_id: Id16
+    state: JobState
+    message: Line
+    final: bool
+    result: Raw
+    node: Word
+    board: Word
+    cached: CachedFrom
 
 
 class JobView(Struct, frozen=True, omit_defaults=True):

@@ -105,6 +105,7 @@ EXAMPLES: dict[str, object] = {
     "profile-request": jobs.ProfileRequest(JOB),
     "profile-reply": jobs.ProfileReply(ID, "finished", "", True, RECORD),
     "profile-request-where": jobs.ProfileRequest(JOB, WHERE, False, 60.0),
+    "profile-request-repeated": jobs.ProfileRequest(JOB, repeated=True),
     "profile-reply-cached": jobs.ProfileReply(ID, "finished", "", True, RECORD, NODE, "host", CACHED, joined=bytes(16)),
     "jobs-request": jobs.JobsRequest("cancel", [ID], NODE, "host", "0" * 32, True),
     "jobs-reply": jobs.JobsReply(

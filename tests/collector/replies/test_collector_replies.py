@@ -4,6 +4,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from msgspec import Raw
 from msgspec.structs import replace as changed
 
 from tinyprof_collector.jobs import ReplyTo
@@ -22,13 +23,16 @@ from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import MAX_WIRE_BYTES, decode, encode
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.jobs import CachedFrom, EncodedProfileReply, Job, ProfileReply, ProfileRequest
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.requests import (
     AgentView,
     BoardsReply,
     BoardsRequest,
+    CacheReply,
+    CacheRequest,
+    CacheStats,
     Failure,
     HistoryReply,
     HistoryRequest,
@@ -106,6 +110,8 @@ def sources(found=None, **more) -> Sources:
         "status": lambda: StatusReply(CollectorStatus("main", "online"), [], {}),
         "ledger": lambda asked: LedgerReply([], True),
         "quarantine": lambda asked: QuarantineReply([], 0),
+        "cache": lambda asked: CacheReply(CacheStats(size=7)),
+        "cached": lambda asked: None,
         "knows_job": lambda job_id: False,
         "ask": lambda job, to: None,
     }
@@ -124,6 +130,7 @@ def request(kind: str, body: object, response_topic: str | None = TO.topic) -> M
         ("ledger", LedgerRequest(), LedgerReply([], True)),
         ("quarantine", QuarantineRequest("list"), QuarantineReply([], 0)),
         ("history", HistoryRequest("lab.pi", "b1", "ttft_ms"), HistoryReply([])),
+        ("cache", CacheRequest(), CacheReply(CacheStats(size=7))),
     ],
 )
 def test_each_kind_is_answered(kind, body, reply):
@@ -231,6 +238,31 @@ def test_a_job_whose_result_is_stored_already_is_not_run_again(known, state):
     else:
         assert found == ProfileReply(JOB.id, state, final=True, result=run(JOB.id))
         assert asked == []
+
+
+@pytest.mark.parametrize(("repeated", "in_store"), [(False, False), (True, False), (True, True)])
+def test_the_cache_is_asked_here_for_a_repeated_request_whose_job_has_no_result(repeated, in_store):
+    cached = EncodedProfileReply(
+        JOB.id,
+        "finished",
+        "",
+        True,
+        Raw(encode(run())[1:]),
+        "lab.pi",
+        "b1",
+        CachedFrom("lab.pi", "b1", 1, 2.0, "valid"),
+    )
+    asked: list[Job] = []
+    given = sources(
+        FakeReader(runs=[run(JOB.id)] if in_store else []),
+        cached=lambda _: cached,
+        ask=lambda job, to: asked.append(job),
+    )
+    found = answer(request("profile", ProfileRequest(JOB, repeated=repeated)), TO, given)
+    if in_store:
+        assert found == ProfileReply(JOB.id, "finished", final=True, result=run(JOB.id))
+    else:
+        assert (found, asked) == ((cached, []) if repeated else (None, [JOB]))
 
 
 @pytest.mark.parametrize("topic", [None, "", "tinyprof/1/fleet/a.b/c", topics.replies("ab" * 16) + "/x"])
