@@ -11,7 +11,7 @@ help:
 	@echo "make demo        run broker, collector, agent and dashboard here, on this machine's processor"
 	@echo "make test        run all tests"
 	@echo "make check       lint, formatting, types, layers"
-	@echo "make influxd     build the InfluxDB server that some tests run against (Go, Rust; 6 minutes the first time)"
+	@echo "make influxd     build the InfluxDB servers that some tests run against (Go, Rust; 8 minutes the first time)"
 	@echo "make benchmarks  print the figures of docs/performance.md (minutes)"
 	@echo "make faults      break sites on purpose: SEED=... MINUTES=3 AT_ONCE=1, or ROUND=... again (docs/reliability.md)"
 	@echo "make secrets     make certificates, passwords and tokens for docker-compose.yml and deploy/"

@@ -2,7 +2,7 @@
 
 204 alone says that all lines are written. 400 and 422 say that a line (or more) was refused: 2.7 writes nothing of a
 post after 400 and all other lines after 422 `partial write`, 1.8 answers 400 for both. Source: InfluxDB 1.8, 2.7 and 3
-API references, `/api/v2/write`; the texts were seen on 2.7.12.
+API references, `/api/v2/write`; the texts were seen on 1.8.10 and 2.7.12.
 """
 
 import datetime as dt

@@ -1,0 +1,113 @@
+"""A real InfluxDB 1.8 server for tests, with users, on a free port that it keeps over a kill and a restart."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyprof.embedded_broker import free_port
+from tinyprof_collector.config import InfluxConfig
+
+READY_TIMEOUT_S = 60.0
+DATABASE, USER, PASSWORD = "tinyprof", "operator", "not-a-secret-of-anyone-0123456789"
+BUILT = Path(__file__).parents[1] / "servers" / "influxd1" / "build" / "influxd"
+_CONFIGURATION = """
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc_port}"
+[meta]
+  dir = "{folder}/meta"
+[data]
+  dir = "{folder}/data"
+  wal-dir = "{folder}/wal"
+[http]
+  bind-address = "127.0.0.1:{port}"
+  auth-enabled = true
+  log-enabled = false
+[continuous_queries]
+  run-interval = "1s"
+"""
+
+
+class Influxd1:
+    """The server; `start` also makes its user and its database the first time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = folder / "influxd1.log"
+        self._file = folder / "influxd1.conf"
+        self._file.write_text(_CONFIGURATION.format(rpc_port=free_port(), port=self.port, folder=folder))
+        self._is_set_up = False
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def config(self, **changed: Any) -> InfluxConfig:
+        given = {"url": self.url, "bucket": DATABASE, "username": USER, "password": PASSWORD, **changed}
+        return InfluxConfig(**given)
+
+    def start(self) -> "Influxd1":
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [influxd1_program(), "run", "-config", str(self._file)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"influxd is not ready: {self._log.read_text(errors='replace')[-500:]}")
+            time.sleep(0.05)
+        if not self._is_set_up:
+            self._is_set_up = True
+            self._ask({"q": f"CREATE USER {USER} WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES"})
+            self.query(f"CREATE DATABASE {DATABASE}")
+        return self
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def query(self, influxql: str) -> list[dict[str, Any]]:
+        """The series that a statement of the test's own answers with."""
+        return self._ask({"q": influxql, "db": DATABASE, "u": USER, "p": PASSWORD})
+
+    def _ask(self, form: dict[str, str]) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/query?{urllib.parse.urlencode(form)}", b"", timeout=30) as reply:
+            told = json.loads(reply.read())["results"][0]
+        assert "error" not in told, told
+        return list(told.get("series", ()))
+
+    def write(self, lines: str) -> None:
+        """Lines of somebody else."""
+        query = urllib.parse.urlencode({"db": DATABASE, "u": USER, "p": PASSWORD})
+        urllib.request.urlopen(f"{self.url}/write?{query}", lines.encode(), timeout=30).close()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/ping", timeout=2) as reply:
+                return bool(reply.status == 204)
+        except OSError:
+            return False
+
+
+def influxd1_program() -> str:
+    """Where InfluxDB 1.8 is; without it the test is left out, or fails if TINYPROF_TEST_EVERYTHING is set."""
+    found = os.environ.get("TINYPROF_INFLUXD1") or (str(BUILT) if BUILT.exists() else None)
+    if found is None:
+        if os.environ.get("TINYPROF_TEST_EVERYTHING"):
+            pytest.fail("there is no influxd of version 1.8: make influxd")
+        pytest.skip("there is no influxd 1.8: 'make influxd' (Go, Rust) or TINYPROF_INFLUXD1 adds the tests against it")
+    return found
