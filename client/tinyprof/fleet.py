@@ -6,6 +6,7 @@ with tinyprof.connect("mqtt://broker:1883") as fleet:
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -172,11 +173,14 @@ class Fleet:
         within_s: float = RUN_WITHIN_S,
         on_update: Callable[[ProfileReply], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        use_cache: bool = True,
+        cancelled: threading.Event | None = None,
     ) -> ProfileReply:
         """Asks for one run and waits for its end; the reply carries the result if there is one.
 
         `on_update` hears each state of the job; `on_progress`, from a thread of its own, what the agent says of the
-        run. An interrupt cancels the job. Raises FleetError where the run has not ended within `within_s` seconds.
+        run. An interrupt cancels the job, and so does `cancelled`, from any thread. Without `use_cache` a run is made
+        whatever there is of equal ones. Raises FleetError where the run has not ended within `within_s` seconds.
         """
         ref = self.find(board)
         job = Job(
@@ -190,7 +194,9 @@ class Fleet:
             repetitions=repetitions,
             priority=priority,
         )
-        return ask_for_run(self._channel, job, within_s, on_update, on_progress)
+        return ask_for_run(
+            self._channel, job, within_s, on_update, on_progress, use_cache=use_cache, cancelled=cancelled
+        )
 
     # ---- quarantine
 

@@ -38,8 +38,14 @@ def emulated_board(target: str) -> BoardConfig:
     return BoardConfig(name[:63] or "board", "emulated", options={"target": target})
 
 
-def profile_here(board: BoardConfig, suite_name: str, suite: Suite, on_step: Callable[[Step], None]) -> RunOutcome:
-    """Opens the board, runs the suite, lets go of it. An interrupt stops it between tokens.
+def profile_here(
+    board: BoardConfig,
+    suite_name: str,
+    suite: Suite,
+    on_step: Callable[[Step], None],
+    cancelled: threading.Event | None = None,
+) -> RunOutcome:
+    """Opens the board, runs the suite, lets go of it. An interrupt, or `cancelled`, stops it between tokens.
 
     Raises BoardError where it cannot be opened, BadBoard for options of no use, KeyboardInterrupt once it stopped.
     """
@@ -53,7 +59,7 @@ def profile_here(board: BoardConfig, suite_name: str, suite: Suite, on_step: Cal
             read_host=read_host if info.build.platform == "host" else None,
             on_step=on_step,
         )
-        with _cancelled_by_interrupt() as cancelled:
+        with _cancelled_by_interrupt(cancelled or threading.Event()) as cancelled:
             log.info("measuring %s: %s %s", board.name, info.build.platform, info.build.model)
             return run(driver, info, RunPlan(os.urandom(16), board.name, suite_name, suite), surroundings, cancelled)
     except Cancelled:
@@ -63,9 +69,8 @@ def profile_here(board: BoardConfig, suite_name: str, suite: Suite, on_step: Cal
 
 
 @contextmanager
-def _cancelled_by_interrupt() -> Iterator[threading.Event]:
+def _cancelled_by_interrupt(cancelled: threading.Event) -> Iterator[threading.Event]:
     """The first Ctrl-C asks the run to stop between tokens; a second one ends it where it stands."""
-    cancelled = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield cancelled
         return

@@ -1,5 +1,6 @@
 """Asks a collector for one run and follows the job to its end."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -19,6 +20,8 @@ ASK_AGAIN_S = 5.0
 GRACE_S = 5.0
 """How much longer than the job's deadline its collector is waited for: it tells how the job ended."""
 CANCEL_EXPIRY_S = 30.0
+CANCELLED_WITHIN_S = 10.0
+"""A job that is cancelled is waited for so long: its agent ends the run between two tokens and says so."""
 _POLL_S = 0.25
 
 
@@ -28,8 +31,12 @@ def ask_for_run(
     within_s: float,
     on_update: Callable[[ProfileReply], None] | None,
     on_progress: Callable[[Progress], None] | None,
+    *,
+    use_cache: bool = True,
+    cancelled: threading.Event | None = None,
 ) -> ProfileReply:
-    """The final reply on a job. Whoever gives up, by an interrupt or for want of time, cancels it.
+    """The final reply on a job. Whoever gives up, by an interrupt or for want of time, cancels it; `cancelled` does it
+    from another thread.
 
     Raises FleetError and RequestFailed.
     """
@@ -37,27 +44,35 @@ def ask_for_run(
         if on_progress is not None:
             stack.callback(_follow(channel, job, on_progress).stop, timeout_s=1.0)
         try:
-            return _until_final(channel, job, within_s, on_update)
+            request = ProfileRequest(job, use_cache=use_cache)
+            return _until_final(channel, request, within_s, on_update, cancelled or threading.Event())
         except (KeyboardInterrupt, FleetError):
             _cancel(channel, job)
             raise
 
 
 def _until_final(
-    channel: RequestChannel, job: Job, within_s: float, on_update: Callable[[ProfileReply], None] | None
+    channel: RequestChannel,
+    request: ProfileRequest,
+    within_s: float,
+    on_update: Callable[[ProfileReply], None] | None,
+    cancelled: threading.Event,
 ) -> ProfileReply:
     """Sends the request again now and then: it is the same job, and a collector that restarted knows of no client."""
-    started = time.monotonic()
+    job, started = request.job, time.monotonic()
     seen: ProfileReply | None = None
     with channel.exchange() as exchange:
         sent_at, connections = -ASK_AGAIN_S, -1
         while time.monotonic() - started < within_s + GRACE_S:
             now = time.monotonic() - started
+            if cancelled.is_set() and not request.job.cancel:
+                request = msgspec.structs.replace(request, job=msgspec.structs.replace(job, cancel=True))
+                sent_at, within_s = -ASK_AGAIN_S, now + CANCELLED_WITHIN_S - GRACE_S
             if now - sent_at >= ASK_AGAIN_S or channel.connections != connections:
                 sent_at, connections = now, channel.connections
                 owner = channel.owner_of(partition_of(job.node), job.node)
                 with suppress(BrokerUnreachable):
-                    channel.send(exchange, owner, "profile", ProfileRequest(job), ASK_AGAIN_S)
+                    channel.send(exchange, owner, "profile", request, ASK_AGAIN_S)
             reply = exchange.next_reply(ProfileReply, _POLL_S)
             if reply is None and seen is None and now > FIRST_WORD_WITHIN_S:
                 text = f"collector {owner} has not answered within {FIRST_WORD_WITHIN_S:g} s; see 'tinyprof status'"

@@ -179,6 +179,21 @@ def test_an_interrupt_cancels_the_job(collector, address) -> None:
     assert cancelled.id == asked.id
 
 
+def test_another_thread_cancels_a_job_and_its_last_state_comes_back(collector, address) -> None:
+    def answer(request: ProfileRequest):
+        state = "cancelled" if request.job.cancel else "started"
+        return [ProfileReply(request.job.id, state, final=request.job.cancel)]
+
+    fake = collector(boards_answer(summary("host")) | {"profile": answer})
+    cancelled = threading.Event()
+    with Fleet(address) as fleet:
+        reply = fleet.profile("host", on_update=lambda _: cancelled.set(), use_cache=False, cancelled=cancelled)
+    assert (reply.state, reply.final) == ("cancelled", True)
+    asked = [request for kind, request in fake.requests if kind == "profile"]
+    assert [request.job.cancel for request in asked] == [False, True]
+    assert not asked[0].use_cache
+
+
 def test_a_run_that_nobody_answers_ends_with_its_time(collector, address) -> None:
     collector(profile_answer(("queued", False)))
     with Fleet(address) as fleet, pytest.raises(FleetError, match="had not ended after"):
