@@ -37,6 +37,8 @@ class BoardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     sample_every_s: Interval = 30.0
     processor: Word | None = None
     enabled: bool = True
+    labels: Annotated[list[Word], Meta(max_length=16)] = []
+    """Words by which jobs may choose boards."""
     options: dict[str, Any] = {}
 
 

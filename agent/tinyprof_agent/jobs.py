@@ -16,8 +16,10 @@ KEPT_AFTER_DEADLINE_NS: Final = 24 * 3600 * 10**9
 MAX_ATTEMPTS: Final = 2
 MAX_MESSAGE: Final = 300
 MAX_LISTED: Final = 1024
+TELL_AGAIN_AFTER_NS: Final = 60 * 10**9
+"""An end is told again to who sends the job again, but no more often: the record of it may only be on its way."""
 
-Decision = Literal["submit", "refuse", "cancel", "ignore"]
+Decision = Literal["submit", "refuse", "cancel", "tell", "ignore"]
 
 
 class TakesJobs(Protocol):
@@ -39,7 +41,7 @@ def decide(
     if job.cancel:
         return ("cancel" if known is not None and known.state not in ENDED else "ignore"), ""
     if known is not None:
-        return "ignore", ""
+        return ("tell" if known.state in ENDED else "ignore"), ""
     if job.deadline_ns <= now_ns:
         return "refuse", "its deadline is past"
     if job.board not in boards:
@@ -68,6 +70,8 @@ class JobBook:
         self._on_change = on_change
         self._workers: Mapping[str, TakesJobs] = {}
         self._rows: dict[bytes, JobRow] = {row.id: row for row in spool.jobs()}
+        self._ended_ns: dict[bytes, int] = {}
+        """When the end of a job was told last, since the start."""
         self.counters: dict[str, int] = {}
 
     def resume(self, workers: Mapping[str, TakesJobs]) -> None:
@@ -105,8 +109,19 @@ class JobBook:
             self._workers[job.board].submit(job)
         elif decision == "refuse":
             self.on_state("refused", job, why_not)
+        elif decision == "tell":
+            self._tell_again(self._rows[job.id], job)
         elif decision == "cancel" and not self._cancel(job.id):
             self.on_state("cancelled", job, "no board had it any more")
+
+    def _tell_again(self, row: JobRow, job: Job) -> None:
+        """Whoever sends a job that has ended here has lost the word of it, or that word is still on its way."""
+        now_ns = self._now_ns()
+        if now_ns - self._ended_ns.get(row.id, 0) >= TELL_AGAIN_AFTER_NS:
+            self._ended_ns[row.id] = now_ns
+            text = "told again: it had ended when it was sent again"
+            told = Event(f"job_{row.state}", message=text, board=job.board, job_id=row.id, attempt=row.attempt)
+            self._spool.record([told])
 
     def _cancel(self, job_id: bytes) -> bool:
         return any(worker.cancel(job_id) for worker in self._workers.values())
@@ -121,6 +136,8 @@ class JobBook:
         event = Event(f"job_{state}", message=message[:MAX_MESSAGE], board=job.board, job_id=job.id, attempt=attempt)
         bodies: list[Body] = [event] if result is None else [event, result]
         self._rows[job.id] = row
+        if state in ENDED:
+            self._ended_ns[job.id] = self._now_ns()
         if not self._spool.record(bodies, job=row):
             log.error("job %s: %s could not be spooled", job.id.hex(), state)
         self._on_change()
@@ -137,6 +154,7 @@ class JobBook:
             self._spool.forget_jobs(before_ns)
         for job_id in old:
             self._rows.pop(job_id, None)
+            self._ended_ns.pop(job_id, None)
 
     def _count(self, name: str) -> None:
         self.counters[name] = self.counters.get(name, 0) + 1

@@ -139,6 +139,7 @@ class BoardWorker:
             interval_s=min(intervals, default=0.0),
             failures=circuit.failures,
             message=self._session.message,
+            labels=self._config.labels,
             build=build_fingerprint(info.build) if info else "",
             clock_mode=clock_mode(info.tick_hz, self._governor) if info else "",
         )

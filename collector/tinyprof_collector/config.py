@@ -142,7 +142,7 @@ class RepliesConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     workers: Annotated[int, Meta(ge=1, le=32)] = 1
     max_queued: Positive = 256
-    max_jobs: Positive = 1000
+    max_jobs: Positive = 20_000
 
 
 class CacheConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """The control thread: statuses and requests as they come, and what has to happen as time passes.
 
-It publishes the collector's own status, summaries of boards, and jobs; it has a connection that carries nothing made
-anew; it never waits for a store.
+It publishes the collector's own status, summaries of boards, and what is to be said of jobs; a connection that carries
+nothing it has made anew; it never waits for a store.
 """
 
 import logging
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinyprof_collector.ingest import Ingest, Watchdog
+from tinyprof_collector.jobs.actions import Action
+from tinyprof_collector.jobs.desk import JobDesk, is_for_the_desk, publications_of
+from tinyprof_collector.jobs.keeper import JobKeeper
 from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_collector.statuses import BadStatus, read_peer, read_status
@@ -84,6 +87,8 @@ class Control:
         watchdog: Watchdog,
         connection: Connection,
         replies: Replies,
+        jobs: JobKeeper,
+        desk: JobDesk,
         duties: Duties,
         clock: Clock,
         status_interval_s: float,
@@ -93,6 +98,8 @@ class Control:
         self._watchdog = watchdog
         self._connection = connection
         self._replies = replies
+        self._jobs = jobs
+        self._desk = desk
         self._duties = duties
         self._clock = clock
         now_s = clock.monotonic_s()
@@ -180,7 +187,8 @@ class Control:
                 continue
             self.counts["statuses"] += 1
             self._duties.note_status(status)
-            self._publish(self._live.hear(status, self._clock.wall_ns(), retained=message.retain))
+            if self._live.hear(status, self._clock.wall_ns(), retained=message.retain):
+                self._do(self._jobs.status(status, self._clock.wall_ns()))
 
     def _take_peers(self) -> None:
         for message in self._ingest.peers.take():
@@ -201,7 +209,8 @@ class Control:
                 self.counts["requests_without_reply_topic"] += 1
                 continue
             self.counts["requests"] += 1
-            if not self._replies.submit(message, to):
+            taken = self._desk if is_for_the_desk(message.topic) else self._replies
+            if not taken.submit(message, to):
                 busy = Failure("busy", "the collector has too many requests waiting; ask again later")
                 self._connection.publish(publication(to, busy))
 
@@ -230,7 +239,7 @@ class Control:
                 tuple(self._duties.dead_threads()),
             )
         )
-        self._publish(self._live.tick(self._clock.wall_ns()))
+        self._do(self._jobs.tick(self._clock.wall_ns()))
         if self._live.collector_status(self._clock.wall_ns()).health != self._told_health:
             self._tell_status()
 
@@ -254,6 +263,6 @@ class Control:
                 self._live.unpublished(due[number:])
                 return
 
-    def _publish(self, publications: list[Publication]) -> None:
-        for each in publications:
+    def _do(self, actions: list[Action]) -> None:
+        for each in publications_of(actions):
             self._connection.publish(each)

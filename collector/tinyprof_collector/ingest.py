@@ -17,8 +17,8 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_STATUSES = 20_000
 """All retained statuses of a large fleet come at once after a connect."""
 MAX_REQUESTS = 2_000
-MAX_PROFILE_REQUESTS = 10_000
-"""A client may ask for hundreds of runs at once."""
+MAX_PROFILE_REQUESTS = 20_000
+"""A client may ask for thousands of runs at once."""
 
 MAX_PEER_STATUSES = 200
 

@@ -1,4 +1,4 @@
-"""What the collector knows of the fleet right now: agents, boards, jobs, its own health.
+"""What the collector knows of the fleet right now: agents, boards, its own health.
 
 Decisions are pure and elsewhere; this puts them together behind one lock, held for short computations only, because
 three threads come here: the pipeline with stored records, the control thread, and the answers to clients.
@@ -8,7 +8,7 @@ What is to be published is returned, never sent.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 
 from tinyprof_collector.config import Config
@@ -22,19 +22,13 @@ from tinyprof_collector.health import (
     collector_health,
     store_health,
 )
-from tinyprof_collector.jobs import Action, Jobs, ReplyTo, Send
 from tinyprof_collector.peers import Peers
 from tinyprof_collector.presence import Agent, Presence
-from tinyprof_collector.replies import check_board, counted_by_health, publication
+from tinyprof_collector.replies import check_board, counted_by_health
 from tinyprof_collector.stores.store import Arrival, BoardLatest
 from tinyprof_collector.summaries import MAX_AT_ONCE, BoardKey, Summaries, history_of, page
-from tinyprof_protocol import topics
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.codec import encode
-from tinyprof_protocol.connection import Publication
-from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
-from tinyprof_protocol.records import Sample
 from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, LedgerReply, StatusReply
 
 MAX_COUNTERS = 128
@@ -98,7 +92,6 @@ class LiveState:
         self._lock = threading.Lock()
         self._presence = Presence()
         self._summaries = Summaries(config.health)
-        self._jobs = Jobs(config.replies.max_jobs)
         self._peers = Peers()
         self._missing = MissingSince()
         self._pipeline = PipelineView()
@@ -112,50 +105,35 @@ class LiveState:
             for latest in boards:
                 self._summaries.restore((latest.node, latest.board), history_of(latest, now_ns))
 
-    def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> list[Publication]:
-        """Takes an agent's status; returns the jobs that are to be sent to it."""
+    def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> bool:
+        """Takes an agent's status; False where there is no room for one more agent."""
         with self._lock:
             before = self._presence.agents.get(status.node)
             listed = set(before.boards) if before else set()
             agent = self._presence.hear(status, now_ns, retained=retained)
             if agent is None:
-                return []
+                return False
             self._summaries.touch((status.node, board) for board in listed | set(agent.boards))
-            return self._publications(self._jobs.status(status, now_ns))
+            return True
 
     def hear_peer(self, status: CollectorStatus, now_ns: int, *, retained: bool) -> None:
         """Takes the status of another collector."""
         with self._lock:
             self._peers.hear(status, now_ns, retained=retained)
 
-    def stored(self, new: Sequence[Arrival], held: Iterable[Arrival], now_ns: int) -> list[Publication]:
-        """Takes records that the stores have; returns the answers that clients get for their jobs.
-
-        What the stores held already was counted when it was new, or when the boards were restored: only jobs hear of
-        it, because those are not restored.
-        """
-        actions: list[Action] = []
+    def stored(self, new: Sequence[Arrival], now_ns: int) -> None:
+        """Takes records that the stores have just got. What they held before was counted when it was new."""
         with self._lock:
             for node, group in groupby(new, key=_node_of):
                 self._summaries.stored(node, [arrival.record for arrival in group], now_ns, self._skew_ns(node))
-            for arrival in chain(held, new):
-                body = arrival.record.body
-                if not isinstance(body, Sample) and body.job_id is not None:
-                    actions += self._jobs.stored(arrival.node, arrival.record, now_ns)
-            return self._publications(actions)
 
-    def ask(self, job: Job, to: ReplyTo, now_ns: int) -> list[Publication]:
-        """A client asks for a job. Raises CannotAnswer for a board that is not known."""
+    def check_board(self, node: str, board: str) -> None:
+        """Raises CannotAnswer, with the nearest names, for a board that is not known."""
         with self._lock:
-            if self._jobs.state_of(job.id) is None:
-                check_board(job.node, job.board, list(self._summaries.boards))
-            agent = self._presence.agents.get(job.node)
-            liveness = agent.liveness(now_ns, self._config.health.stale_intervals) if agent else None
-            return self._publications(self._jobs.request(job, to, now_ns, liveness))
-
-    def knows_job(self, job_id: bytes) -> bool:
-        """Whether a job was asked for since the start and is still kept. One look into a map: it waits for nobody."""
-        return self._jobs.state_of(job_id) is not None
+            if (node, board) in self._summaries.boards:
+                return
+            known = list(self._summaries.boards)
+        check_board(node, board, known)
 
     def agents(self) -> Mapping[str, Agent]:
         """All agents that are known, as they change: a look at one waits for nobody, a walk wants a copy."""
@@ -178,11 +156,6 @@ class LiveState:
             self._summaries.forget_published()
 
     # ---- what time brings
-
-    def tick(self, now_ns: int) -> list[Publication]:
-        """Jobs whose deadline has passed."""
-        with self._lock:
-            return self._publications(self._jobs.tick(now_ns))
 
     def look_again(self) -> None:
         """Every board's health is judged again: it may have fallen silent."""
@@ -259,27 +232,16 @@ class LiveState:
         return self._link
 
     def counters(self) -> dict[str, int]:
-        """What hit a bound here, what became of jobs, and all that the pipeline counts."""
+        """What hit a bound here, and all that others count."""
         with self._lock:
             return {
                 **self._pipeline.counters,
-                **self._jobs.counts,
                 **self._presence.counts,
                 **self._summaries.counts,
                 **self._more_counts(),
             }
 
     # ---- with the lock held
-
-    def _publications(self, actions: Iterable[Action]) -> list[Publication]:
-        made = []
-        for action in actions:
-            if isinstance(action, Send):
-                topic = topics.agent_topic(action.job.node, "jobs")
-                made.append(Publication(topic, encode(action.job), expiry_s=action.expiry_s))
-            else:
-                made.append(publication(action.to, action.reply))
-        return made
 
     def _skew_ns(self, node: str) -> int:
         agent = self._presence.agents.get(node)
@@ -316,7 +278,7 @@ class LiveState:
             ),
             self._config.health,
         )
-        counters = sorted({**view.counters, **self._jobs.counts, **self._more_counts()}.items())[:MAX_COUNTERS]
+        counters = sorted({**view.counters, **self._more_counts()}.items())[:MAX_COUNTERS]
         return CollectorStatus(
             id=self._config.id,
             state="online",

@@ -239,7 +239,11 @@ class Pipeline:
             self._ledger.kept()
 
     def _answer(self) -> list[Publication]:
-        """Keeps what is accounted; only then tells agents, and whoever follows what is stored."""
+        """Tells whoever follows what is stored, keeps what is accounted, and only then tells the agents.
+
+        A kill in between makes the agents send it again, and what the stores hold then is told again as held.
+        """
+        self._tell_followers()
         self._keep()
         sacks: list[Publication] = []
         for (node, epoch), runs in self._intake.to_answer.items():
@@ -249,6 +253,9 @@ class Pipeline:
             sacks.extend(Publication(topic, encode(sack), expiry_s=self._settings.sack_expiry_s) for sack in answers)
         self._intake.to_answer = {}
         self._counts.add("sacks", len(sacks))
+        return sacks
+
+    def _tell_followers(self) -> None:
         new, held = self._intake.new, self._intake.held
         self._intake.new, self._intake.held = [], []
         if (new or held) and self._on_stored is not None:
@@ -257,7 +264,6 @@ class Pipeline:
             except Exception:
                 self._counts.add("failures")
                 log.exception("a follower of what is stored failed")
-        return sacks
 
     def _hold(self, why: Exception) -> None:
         now = self._monotonic()

@@ -1,4 +1,4 @@
-"""Answers to what clients ask, in threads of their own, so that a slow query holds up nothing else.
+"""Answers to what clients ask but for jobs, in threads of their own, so that a slow query holds up nothing else.
 
 A reply goes only to a reply topic, carries the request's correlation data, and is cut to fit a message. What cannot be
 answered gets a `Failure`: a code for programs and a line that says what to do.
@@ -20,9 +20,8 @@ from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Message, Publication
-from tinyprof_protocol.jobs import EncodedProfileReply, Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.jobs import JobsReply
 from tinyprof_protocol.metrics import METRICS
-from tinyprof_protocol.records import Result
 from tinyprof_protocol.requests import (
     REQUEST_KINDS,
     BoardsReply,
@@ -71,11 +70,6 @@ class Sources:
     ledger: Callable[[LedgerRequest], LedgerReply]
     quarantine: Callable[[QuarantineRequest], QuarantineReply]
     cache: Callable[[CacheRequest], CacheReply]
-    cached: Callable[[ProfileRequest], EncodedProfileReply | None]
-    """The cache's answer to a request for a run; None where a run is needed."""
-    knows_job: Callable[[bytes], bool]
-    ask: Callable[[Job, ReplyTo], None]
-    """Takes a job on; its replies come when its agent has said something."""
 
 
 def reply_to_of(message: Message) -> ReplyTo | None:
@@ -85,15 +79,10 @@ def reply_to_of(message: Message) -> ReplyTo | None:
     return ReplyTo(message.response_topic, message.correlation)
 
 
-def answer(message: Message, to: ReplyTo, sources: Sources) -> object | None:
-    """The reply to a request, a `Failure` where it cannot be answered, None where it comes later.
-
-    Never raises for what a client sent.
-    """
+def answer(message: Message, sources: Sources) -> object:
+    """The reply to a request, a `Failure` where it cannot be answered. Never raises for what a client sent."""
     kind = message.topic.rpartition("/")[2]
     try:
-        if kind == "profile":
-            return _profile(message.payload, to, sources)
         return _ANSWERS[kind](message.payload, sources) if kind in _ANSWERS else _unknown_kind(kind)
     except CannotAnswer as why:
         return Failure(why.code, str(why)[:MAX_LINE])
@@ -140,26 +129,6 @@ def _history_of(asked: HistoryRequest, reader: Reader) -> HistoryReply:
     seen = dict.fromkeys(point.series for point in reversed(points) if point.series)
     described = reader.describe(*who, list(seen)[:MAX_DESCRIBED])
     return HistoryReply(points, reader.runs(*who, MAX_RUNS), truncated, series, others, described)
-
-
-def _profile(payload: bytes, to: ReplyTo, sources: Sources) -> ProfileReply | EncodedProfileReply | None:
-    """A job has at most one result: one that came before the collector started anew is in the store.
-
-    What comes here for the first time has been looked for in the cache already.
-    """
-    asked = decode(payload, ProfileRequest)
-    job = asked.job
-    if not sources.knows_job(job.id):
-        with sources.reader() as reader:
-            runs = reader.runs(job.node, job.board, MAX_RUNS)
-        for record in runs:
-            if isinstance(record.body, Result) and record.body.job_id == job.id:
-                return ProfileReply(job.id, "finished", final=True, result=record)
-        cached = sources.cached(asked) if asked.repeated else None
-        if cached is not None:
-            return cached
-    sources.ask(job, to)
-    return None
 
 
 def _unknown_kind(kind: str) -> Failure:
@@ -235,6 +204,8 @@ def _cut(reply: Any) -> Any | None:
             return replace(reply, items=items[: len(items) // 2])
         case CacheReply(items=entries) if entries:
             return replace(reply, items=entries[: len(entries) // 2])
+        case JobsReply(jobs=jobs) if jobs:
+            return replace(reply, jobs=jobs[: len(jobs) // 2])
     return None
 
 
@@ -305,15 +276,14 @@ class Replies:
 
     def _one(self, message: Message, to: ReplyTo) -> None:
         try:
-            reply = answer(message, to, self._sources)
-            made = None if reply is None else publication(to, reply)
+            reply = answer(message, self._sources)
+            made = publication(to, reply)
         except Exception:
             log.exception("a request to %s could not be answered", message.topic)
             reply = Failure("internal", "the collector could not answer; its log says why")
             made = publication(to, reply)
         self._count("requests_failed" if isinstance(reply, Failure) else "requests_answered")
-        if made is not None:
-            self._publish(made)
+        self._publish(made)
 
     def _count(self, name: str) -> None:
         with self._lock:

@@ -7,13 +7,15 @@ from tinyprof_collector.control import Clock, Control
 from tinyprof_collector.endpoints import Gauge, Probes
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest
+from tinyprof_collector.jobs.desk import JobDesk
+from tinyprof_collector.jobs.keeper import JobKeeper
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.pipeline_thread import PipelineThread
 from tinyprof_collector.profile_requests import ProfileRequests
 from tinyprof_collector.replies import Replies
 from tinyprof_protocol.connection import Connection
 
-_GAUGES = ("quarantine_kept", "cache_entries")
+_GAUGES = ("quarantine_kept", "cache_entries", "jobs_queued", "jobs_running", "jobs_kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Parts:
     control: Control
     replies: Replies
     profile_requests: ProfileRequests
+    jobs: JobKeeper
+    desk: JobDesk
 
 
 class SelfReport:
@@ -47,6 +51,7 @@ class SelfReport:
             "pipeline": self._parts.pipeline.alive(),
             "control": self._parts.control.alive(),
             "profile-requests": self._parts.profile_requests.alive(),
+            "jobs": self._parts.desk.alive(),
         }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
         return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
@@ -57,7 +62,8 @@ class SelfReport:
         link = self._parts.connection.state
         broker = "" if link.connected else link.error or "not connected"
         stores = {f"store {name}": why for name, why in view.stores.items()} or {"store": "not asked yet"}
-        return {**self.alive(), **stores, "state": view.state_error, "broker": broker}
+        kept = {"state": view.state_error, "jobs file": self._parts.jobs.check()}
+        return {**self.alive(), **stores, **kept, "broker": broker}
 
     def counters(self) -> dict[str, int]:
         """All that is counted, by name."""
@@ -72,6 +78,7 @@ class SelfReport:
             **parts.pipeline.counts,
             **parts.replies.counters(),
             **parts.profile_requests.counts,
+            **parts.desk.counts,
             **link,
         }
 
@@ -88,9 +95,19 @@ class SelfReport:
             Gauge("ledger", "Records by class.", _floats(view.totals), "class"),
             Gauge("quarantined", "Items in the quarantine.", {"": float(view.counters.get("quarantine_kept", 0))}),
             Gauge("cache_entries", "Results in the cache.", {"": float(counted.get("cache_entries", 0))}),
+            Gauge(
+                "jobs",
+                "Jobs that wait for a board, that are with one, and that are kept.",
+                _jobs(self._parts.jobs),
+                "state",
+            ),
             Gauge("inbox_batches", "Batches that wait to be stored.", {"": float(len(self._parts.inbox))}),
         ]
 
 
 def _floats(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items()}
+
+
+def _jobs(jobs: JobKeeper) -> dict[str, float]:
+    return {name.removeprefix("jobs_"): float(count) for name, count in jobs.gauges().items()}

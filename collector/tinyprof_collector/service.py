@@ -1,7 +1,8 @@
 """The collector as a service: it puts the parts together, starts them, and stops them in bounded time.
 
-Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `replies-…`
-answer clients, `endpoints` serves HTTP. None of them waits for another without a limit.
+Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `jobs` takes
+jobs of clients, `replies-…` answer all else they ask, `endpoints` serves HTTP. None of them waits
+for another without a limit.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import TypeVar
@@ -26,7 +27,11 @@ from tinyprof_collector.delivery_report import Waits, settled_as_one
 from tinyprof_collector.endpoints import CannotListen, Endpoints
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
-from tinyprof_collector.jobs import ReplyTo
+from tinyprof_collector.jobs.book import JobBook
+from tinyprof_collector.jobs.desk import JobDesk, JobSources, publications_of
+from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
+from tinyprof_collector.jobs.store import JobStoreFailed
 from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_collector.peers import shown
@@ -42,8 +47,9 @@ from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.opening import boards_before, open_store, source_for
 from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import EncodedProfileReply, Job, ProfileRequest
+from tinyprof_protocol.jobs import EncodedProfileReply, ProfileRequest
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.records import Sample
 from tinyprof_protocol.requests import (
     CacheReply,
     CacheRequest,
@@ -91,11 +97,12 @@ class Collector:
                 self._open(opened)
                 self._build()
                 self._start_endpoints(opened)
-            except (StoreFailed, StateFailed, QuarantineFailed, CannotListen, OSError) as why:
+            except (StoreFailed, StateFailed, QuarantineFailed, JobStoreFailed, CannotListen, OSError) as why:
                 raise CannotStart(" ".join(str(why).split())) from None
             self._opened = opened.pop_all()
         self._thread.start()
         self._replies.start()
+        self._desk.start()
         self._profile_requests.start()
         self._control.start()
         self.connection.start()
@@ -105,8 +112,9 @@ class Collector:
 
         Takes at most about `stop_timeout_s`.
         """
-        share_s = self._config.stop_timeout_s / 4
+        share_s = self._config.stop_timeout_s / 5
         self._stopping = True
+        self._desk.stop(share_s)
         ended = self._thread.stop(share_s)
         self._control.stop(share_s)
         self._profile_requests.stop(share_s / 2)
@@ -131,6 +139,8 @@ class Collector:
         opened.callback(self._quarantine.close)
         self._cache_file = CacheFile(self.state_dir / "cache.sqlite")
         opened.callback(self._close_cache)
+        self._job_store = SqliteJobStore(self.state_dir / "jobs.sqlite")
+        opened.callback(self._job_store.close)
         self._stores: list[Store] = []
         for name in self._config.store.use:
             store = open_store(name, self._config, self.state_dir, self._clock)
@@ -142,10 +152,12 @@ class Collector:
         self._sack_lag = SackLag(self._clock.monotonic_s)
         self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_file)
         self._cache.restore(self._clock.wall_ns())
-        self._live = LiveState(
-            config, self._started_ns, package_version(), self._sack_lag.median_ms, self._cache.counters
-        )
+        self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts)
+        book = JobBook(config.replies.max_jobs, self._live.agents(), config.health.stale_intervals)
+        self._jobs = JobKeeper(book, self._job_store)
         self._live.restore(boards_before(self._stores[0]), self._clock.wall_ns())
+        with self._stores[0].read() as reader:
+            self._jobs.catch_up(reader, self._clock.wall_ns())
         self._pipeline = Pipeline(
             self._stores,
             self._state,
@@ -180,8 +192,9 @@ class Collector:
             workers=config.replies.workers,
             max_queued=config.replies.max_queued,
         )
+        self._desk = JobDesk(self._jobs, self._job_sources(), self.connection.publish, self._clock.wall_ns)
         self._profile_requests = ProfileRequests(
-            self._ingest.profile_requests, self._cached, self._replies.submit, self.connection.publish
+            self._ingest.profile_requests, self._cached, self._desk.submit, self.connection.publish
         )
         self._control = Control(
             self._live,
@@ -189,6 +202,8 @@ class Collector:
             self._watchdog,
             self.connection,
             self._replies,
+            self._jobs,
+            self._desk,
             Duties(self._note_status, self._quarantine_message, self.dead_threads, self._backlog),
             self._clock,
             config.status_interval_s,
@@ -203,6 +218,8 @@ class Collector:
                 self._control,
                 self._replies,
                 self._profile_requests,
+                self._jobs,
+                self._desk,
             ),
             self._clock,
         )
@@ -261,8 +278,12 @@ class Collector:
         now_ns = self._clock.wall_ns()
         # First what answers requests: whoever hears that a job has finished finds it there.
         self._cache.take(chain(held, new), self._live.agents(), now_ns)
-        for publication in self._live.stored(new, held, now_ns):
-            self.connection.publish(publication)
+        self._live.stored(new, now_ns)
+        # What the stores held before may still be news of a job: it came while the collector was away.
+        of_jobs = [(arrival.node, arrival.record) for arrival in chain(held, new) if of_a_job(arrival)]
+        if of_jobs:
+            for publication in publications_of(self._jobs.stored(of_jobs, now_ns)):
+                self.connection.publish(publication)
 
     def _refresh(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -283,6 +304,9 @@ class Collector:
         )  # fmt: skip
         self._live.note_pipeline(view, self._clock.wall_ns())
         self._cache.keep(self._clock.wall_ns())
+
+    def _more_counts(self) -> Mapping[str, int]:
+        return {**self._cache.counters(), **self._jobs.counters(), **self._jobs.gauges()}
 
     # ---- the control thread
 
@@ -307,10 +331,10 @@ class Collector:
             ledger=self._ledger_reply,
             quarantine=self._quarantine_reply,
             cache=self._cache_reply,
-            cached=self._from_cache,
-            knows_job=self._live.knows_job,
-            ask=self._ask,
         )
+
+    def _job_sources(self) -> JobSources:
+        return JobSources(self._stores[0].read, self._live.check_board, self._from_cache)
 
     def _status_reply(self) -> StatusReply:
         reply = self._live.status_reply(self._clock.wall_ns())
@@ -331,7 +355,7 @@ class Collector:
 
     def _cached(self, asked: ProfileRequest) -> EncodedProfileReply | None:
         """From the cache, unless the job may have a result of its own already, or will have one."""
-        if asked.repeated or self._live.knows_job(asked.job.id):
+        if asked.repeated or self._jobs.knows(asked.job.id):
             return None
         return self._from_cache(asked)
 
@@ -339,15 +363,11 @@ class Collector:
         return self._cache.answer(asked, self._live.agents(), self._clock.wall_ns())
 
     def _cache_reply(self, asked: CacheRequest) -> CacheReply:
-        joined = self._live.counters().get("jobs_joined", 0)
+        joined = self._jobs.counters().get("jobs_joined", 0)
         return self._cache.reply(asked, joined, self._clock.wall_ns())
 
     def _close_cache(self) -> None:
         self._cache.close(self._clock.wall_ns())
-
-    def _ask(self, job: Job, to: ReplyTo) -> None:
-        for publication in self._live.ask(job, to, self._clock.wall_ns()):
-            self.connection.publish(publication)
 
     def _errand(self, function: Callable[[], T]) -> T:
         try:
@@ -408,6 +428,12 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def of_a_job(arrival: Arrival) -> bool:
+    """Whether a record speaks of a job."""
+    body = arrival.record.body
+    return not isinstance(body, Sample) and body.job_id is not None
 
 
 def package_version() -> str:

@@ -284,6 +284,7 @@ class Summaries:
                 emulated=summary.emulated or listed.emulated,
                 state=listed.state,
                 interval_s=listed.interval_s,
+                labels=listed.labels,
             )
         return summary
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinyprof_agent.clock import SetClock
-from tinyprof_agent.jobs import JobBook, after_restart, decide
+from tinyprof_agent.jobs import TELL_AGAIN_AFTER_NS, JobBook, after_restart, decide
 from tinyprof_agent.spool import JobRow, Spool
 from tinyprof_protocol.codec import encode, pack, unpack
 from tinyprof_protocol.jobs import Job
@@ -56,7 +56,7 @@ def events(spool: Spool) -> list[tuple[str, int]]:
     [
         (JOB, None, "submit"),
         (JOB, JobRow(JOB.id, 0, "accepted", 1, b""), "ignore"),
-        (JOB, JobRow(JOB.id, 0, "finished", 1, b""), "ignore"),
+        (JOB, JobRow(JOB.id, 0, "finished", 1, b""), "tell"),
         (Job(JOB.id, NODE, "board-1", NOW), None, "refuse"),
         (Job(JOB.id, NODE, "board-2", NOW + 1), None, "refuse"),
         (Job(JOB.id, "lab.two", "board-1", NOW + 1), None, "ignore"),
@@ -114,6 +114,21 @@ def test_a_job_that_ran_when_the_agent_died_runs_once_more_and_then_is_interrupt
     assert events(spool) == [
         ("job_accepted", 1), ("job_started", 1), ("job_accepted", 2), ("job_started", 2), ("job_interrupted", 2),
     ]  # fmt: skip
+    spool.close()
+
+
+def test_an_end_is_told_again_to_who_sends_the_job_again_but_seldom(tmp_path: Path) -> None:
+    spool, board = Spool.open(tmp_path / "s.db", SetClock()), Board()
+    now_ns = [NOW]
+    book = JobBook(spool, NODE, lambda: now_ns[0])
+    board.book = book
+    book.resume({"board-1": board})
+    book.came(encode(JOB))
+    book.on_state("refused", JOB, "no")
+    for later_ns in (10**9, TELL_AGAIN_AFTER_NS, TELL_AGAIN_AFTER_NS + 10**9):
+        now_ns[0] = NOW + later_ns
+        book.came(encode(JOB))
+    assert events(spool) == [("job_accepted", 1), ("job_refused", 1), ("job_refused", 1)]
     spool.close()
 
 

@@ -152,12 +152,19 @@ def test_a_state_that_fails_after_the_store_answers_nothing_and_then_once(bench,
     bench.state.failing = True
     assert bench.pipeline.process([make.batch_message(range(1, 11))]) == []
     assert make.stored_seqs(bench.folder) == list(range(1, 11))
-    assert bench.stored == []
+    assert len(bench.stored) == 10
     bench.state.failing = False
     bench.now_s += 1.0
     assert [sack.cum for sack in make.sacks(bench.pipeline.process())] == [10]
     assert (row(bench).stored, row(bench).resent) == (10, 0)
     assert len(bench.stored) == 10
+
+
+def test_followers_hear_of_what_is_stored_before_it_is_kept_that_agents_need_not_send_it_again(bench, make):
+    """A kill in between must not leave a follower without a record that never comes again."""
+    bench.state.failing = True
+    bench.pipeline.process([make.batch_message(range(1, 4))])
+    assert [arrival.seq for arrival in bench.stored] == [1, 2, 3]
 
 
 def test_a_kill_between_store_and_state_counts_once(bench, make):
@@ -170,8 +177,8 @@ def test_a_kill_between_store_and_state_counts_once(bench, make):
     assert (row(bench).stored, row(bench).quarantined, row(bench).verified) == (9, 1, 9)
     assert bench.pipeline.ledger(verify=True).ok
     assert bench.pipeline.counters()["recalled"] == 9
-    # The stores were asked first, so all are duplicates; followers read the store when they start.
-    assert (bench.stored, bench.held) == ([], [])
+    # Told before the kill; now the stores were asked first, so all are duplicates. Followers read the store at a start.
+    assert ([arrival.seq for arrival in bench.stored], bench.held) == ([1, 2, 3, *range(5, 11)], [])
 
 
 def test_after_a_lost_state_what_the_store_held_is_told_apart_from_what_is_new(bench, make):

@@ -4,7 +4,6 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from msgspec import Raw
 from msgspec.structs import replace as changed
 
 from tinyprof_collector.jobs import ReplyTo
@@ -23,7 +22,7 @@ from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import MAX_WIRE_BYTES, decode, encode
 from tinyprof_protocol.connection import Message
-from tinyprof_protocol.jobs import CachedFrom, EncodedProfileReply, Job, ProfileReply, ProfileRequest
+from tinyprof_protocol.jobs import ProfileReply
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.requests import (
@@ -111,9 +110,6 @@ def sources(found=None, **more) -> Sources:
         "ledger": lambda asked: LedgerReply([], True),
         "quarantine": lambda asked: QuarantineReply([], 0),
         "cache": lambda asked: CacheReply(CacheStats(size=7)),
-        "cached": lambda asked: None,
-        "knows_job": lambda job_id: False,
-        "ask": lambda job, to: None,
     }
     return Sources(**{**defaults, **more})
 
@@ -134,7 +130,7 @@ def request(kind: str, body: object, response_topic: str | None = TO.topic) -> M
     ],
 )
 def test_each_kind_is_answered(kind, body, reply):
-    assert answer(request(kind, body), TO, sources()) == reply
+    assert answer(request(kind, body), sources()) == reply
 
 
 @pytest.mark.parametrize(
@@ -142,7 +138,7 @@ def test_each_kind_is_answered(kind, body, reply):
 )
 def test_history_keeps_the_newest_and_says_when_there_is_more(points, limit, kept, truncated):
     asked = HistoryRequest("lab.pi", "b1", "ttft_ms", limit=limit)
-    found = answer(request("history", asked), TO, sources(FakeReader(points)))
+    found = answer(request("history", asked), sources(FakeReader(points)))
     assert isinstance(found, HistoryReply)
     assert [point.time_ns for point in found.points] == list(range(points - kept, points))
     assert found.truncated is truncated
@@ -156,7 +152,7 @@ def test_history_is_of_one_series_unless_all_are_asked_for():
 
     def times(**asked):
         request_ = request("history", HistoryRequest("lab.pi", "b1", "ttft_ms", **asked))
-        found = answer(request_, TO, sources(reader))
+        found = answer(request_, sources(reader))
         assert isinstance(found, HistoryReply)
         return [point.time_ns for point in found.points], found
 
@@ -175,7 +171,7 @@ def test_history_is_of_one_series_unless_all_are_asked_for():
 @pytest.mark.parametrize("series", ["quick", "A" * 16, "a" * 15, "a" * 17])
 def test_what_is_no_series_is_refused(series):
     asked = HistoryRequest("lab.pi", "b1", "ttft_ms", series=series)
-    found = answer(request("history", asked), TO, sources())
+    found = answer(request("history", asked), sources())
     assert isinstance(found, Failure)
     assert (found.code, series in found.message) == ("unknown_series", True)
 
@@ -202,67 +198,18 @@ def test_a_failure_in_a_source_is_a_failure_with_its_code():
     def broken():
         raise StoreFailed("disk full")
 
-    assert answer(request("ledger", LedgerRequest()), TO, sources(ledger=busy)) == Failure("busy", "later")
-    found = answer(request("history", HistoryRequest("lab.pi", "b1", "ttft_ms")), TO, sources(reader=broken))
+    assert answer(request("ledger", LedgerRequest()), sources(ledger=busy)) == Failure("busy", "later")
+    found = answer(request("history", HistoryRequest("lab.pi", "b1", "ttft_ms")), sources(reader=broken))
     assert found == Failure("store_failed", "the store cannot be read: disk full")
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x07", b"\x00\xc1", b"\x00" + b"\x91" * 500, encode({"node": 3})])
 def test_hostile_requests_are_bad_requests(payload):
-    for kind in ("history", "ledger", "quarantine", "profile"):
+    for kind in ("history", "ledger", "quarantine"):
         bad = Message(topics.requests("main", kind), payload, False, TO.topic, None)
-        found = answer(bad, TO, sources())
+        found = answer(bad, sources())
         assert isinstance(found, Failure)
         assert found.code == "bad_request"
-
-
-JOB = Job(b"j" * 16, "lab.pi", "b1", 10**18)
-
-
-def test_a_job_is_taken_on_and_answered_later():
-    asked: list[tuple[Job, ReplyTo]] = []
-    given = sources(ask=lambda *each: asked.append(each))
-    assert answer(request("profile", ProfileRequest(JOB)), TO, given) is None
-    assert asked == [(JOB, TO)]
-
-
-@pytest.mark.parametrize(("known", "state"), [(False, "finished"), (True, None)])
-def test_a_job_whose_result_is_stored_already_is_not_run_again(known, state):
-    asked: list[Job] = []
-    given = sources(
-        FakeReader(runs=[run(), run(JOB.id)]), knows_job=lambda job_id: known, ask=lambda job, to: asked.append(job)
-    )
-    found = answer(request("profile", ProfileRequest(JOB)), TO, given)
-    if known:
-        assert (found, asked) == (None, [JOB])
-    else:
-        assert found == ProfileReply(JOB.id, state, final=True, result=run(JOB.id))
-        assert asked == []
-
-
-@pytest.mark.parametrize(("repeated", "in_store"), [(False, False), (True, False), (True, True)])
-def test_the_cache_is_asked_here_for_a_repeated_request_whose_job_has_no_result(repeated, in_store):
-    cached = EncodedProfileReply(
-        JOB.id,
-        "finished",
-        "",
-        True,
-        Raw(encode(run())[1:]),
-        "lab.pi",
-        "b1",
-        CachedFrom("lab.pi", "b1", 1, 2.0, "valid"),
-    )
-    asked: list[Job] = []
-    given = sources(
-        FakeReader(runs=[run(JOB.id)] if in_store else []),
-        cached=lambda _: cached,
-        ask=lambda job, to: asked.append(job),
-    )
-    found = answer(request("profile", ProfileRequest(JOB, repeated=repeated)), TO, given)
-    if in_store:
-        assert found == ProfileReply(JOB.id, "finished", final=True, result=run(JOB.id))
-    else:
-        assert (found, asked) == ((cached, []) if repeated else (None, [JOB]))
 
 
 @pytest.mark.parametrize("topic", [None, "", "tinyprof/1/fleet/a.b/c", topics.replies("ab" * 16) + "/x"])

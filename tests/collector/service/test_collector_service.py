@@ -210,12 +210,10 @@ def test_a_job_goes_to_its_agent_and_its_result_answers(agent, client, watcher):
         response_topic=topics.replies(CLIENT),
         correlation=b"p",
     )
-    assert client.next(ProfileReply) == ProfileReply(job.id, "queued")
-    assert agent.next_job() == job
-    agent.say_status()
+    assert client.next(ProfileReply) == ProfileReply(job.id, "queued", node="lab.pi", board="b1")
     assert agent.next_job() == job
     agent.send_batch(fake_agent.event("job_accepted", job.id))
-    assert client.next(ProfileReply) == ProfileReply(job.id, "accepted")
+    assert client.next(ProfileReply) == ProfileReply(job.id, "accepted", node="lab.pi", board="b1")
     agent.send_batch(fake_agent.event("job_finished", job.id), fake_agent.result(55.0, job_id=job.id))
     final = client.next(ProfileReply)
     assert (final.state, final.final) == ("finished", True)
@@ -245,7 +243,7 @@ def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
             shown = watcher.next(BoardSummary)
             assert (shown.results, shown.valid, shown.spark) == (1, 1, [70.0])
             assert shown.readings == {"temperature_c": 40.0}
-            reply = ask(client, "profile", ProfileRequest(job), ProfileReply)
+            reply = ask(client, "profile", ProfileRequest(job, repeated=True), ProfileReply)
             assert (reply.state, reply.final) == ("finished", True)
         finally:
             watcher.stop()

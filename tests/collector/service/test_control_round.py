@@ -4,6 +4,9 @@ from types import SimpleNamespace
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import BUSY_FROM, SUMMARIES_WHILE_BUSY, Clock, Control, Duties
 from tinyprof_collector.ingest import Ingest, Watchdog
+from tinyprof_collector.jobs.book import JobBook
+from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.store import JobChanges
 from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode, encode
@@ -52,6 +55,22 @@ class FakeReplies:
         return True
 
 
+class MemoryStore:
+    """Keeps jobs for as long as it lives."""
+
+    def load(self):
+        return []
+
+    def keep(self, changes: JobChanges) -> None:
+        pass
+
+    def result(self, run_id: bytes) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
 class Rig:
     def __init__(self, room: int = 10) -> None:
         self.now_s = 1000.0
@@ -63,12 +82,16 @@ class Rig:
         clock = Clock(lambda: int(self.now_s * S), lambda: self.now_s)
         watchdog = Watchdog(30.0)
         self.live = LiveState(Config(), 0, "1")
+        self.jobs = JobKeeper(JobBook(10, self.live.agents()), MemoryStore())
+        self.desk = FakeReplies()
         self.ingest = Ingest("main", lambda _: None, watchdog, clock.monotonic_s)
         self.backlog = 0
         duties = Duties(
             self.noted.append, lambda *each: self.quarantined.append(each), lambda: self.dead, lambda: self.backlog
         )
-        self.control = Control(self.live, self.ingest, watchdog, self.connection, self.replies, duties, clock, 10.0)  # type: ignore[arg-type]
+        self.control = Control(
+            self.live, self.ingest, watchdog, self.connection, self.replies, self.jobs, self.desk, duties, clock, 10.0
+        )  # type: ignore[arg-type]
         self.control.connected()
 
     def later(self, seconds: float) -> None:
@@ -226,7 +249,7 @@ def test_a_step_that_fails_leaves_the_others_to_do_theirs():
         raise RuntimeError("a defect")
 
     rig.control = Control(
-        rig.live, rig.ingest, Watchdog(30.0), rig.connection, rig.replies,
+        rig.live, rig.ingest, Watchdog(30.0), rig.connection, rig.replies, rig.jobs, rig.desk,
         Duties(fail, fail, list), Clock(lambda: 1, lambda: rig.now_s), 10.0,
     )  # type: ignore[arg-type]  # fmt: skip
     rig.hear(online("b1"))

@@ -5,8 +5,8 @@ from tinyprof_collector.jobs import ReplyTo
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol import topics
-from tinyprof_protocol.codec import decode, pack
-from tinyprof_protocol.jobs import Job, ProfileReply
+from tinyprof_protocol.codec import pack
+from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.requests import BoardsRequest
@@ -34,25 +34,9 @@ def arrival(seq: int, job_id: bytes | None = None) -> Arrival:
     return Arrival(NODE, bytes(16), seq, pack(record), record)
 
 
-def test_a_record_that_the_store_held_is_not_counted_again():
+def test_what_is_stored_is_counted_with_its_board():
     live = live_state()
-    live.stored([arrival(1)], [], NOW)
-    live.stored([arrival(2)], [arrival(1)], NOW)
+    live.stored([arrival(1)], NOW)
+    live.stored([arrival(2)], NOW)
     (board,) = live.boards_page(BoardsRequest(), NOW).boards
     assert (board.results, board.valid) == (2, 2)
-
-
-def test_who_asks_for_a_board_whose_agent_is_offline_is_told_so_at_once():
-    live = live_state()
-    live.hear(AgentStatus(NODE, "offline"), NOW, retained=False)
-    queued = decode(live.ask(JOB, ASK, NOW)[0].payload, ProfileReply)
-    assert (queued.state, queued.final) == ("queued", False)
-    assert queued.message.startswith("its agent lab.pi is offline")
-
-
-def test_a_jobs_result_that_the_store_held_answers_all_the_same():
-    live = live_state()
-    live.ask(JOB, ASK, NOW)
-    (answer,) = live.stored([], [arrival(1, JOB.id)], NOW)
-    reply = decode(answer.payload, ProfileReply)
-    assert (answer.topic, reply.state, reply.final) == (ASK.topic, "finished", True)

@@ -1,0 +1,135 @@
+"""The book of jobs with its store behind one lock: nothing is promised or sent before it is kept.
+
+Three threads come here: the desk with what clients ask, the control thread with statuses and the time, the pipeline
+with stored records. What is to be published is returned, never sent.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from tinyprof_collector.jobs.actions import Action, Answer, ReplyTo, Send
+from tinyprof_collector.jobs.book import JobBook
+from tinyprof_collector.jobs.store import JobStore, JobStoreFailed
+from tinyprof_collector.stores.store import Reader
+from tinyprof_protocol.codec import BadMessage, unpack
+from tinyprof_protocol.jobs import JobsReply, JobsRequest, ProfileReply, ProfileRequest
+from tinyprof_protocol.presence import AgentStatus
+from tinyprof_protocol.records import Record
+
+log = logging.getLogger(__name__)
+
+MAX_RUNS = 32
+"""Of a board that are looked at: more cannot have been under way."""
+
+
+class JobKeeper:
+    """All that happens to jobs comes through here. Every method may be called from any thread."""
+
+    def __init__(self, book: JobBook, store: JobStore) -> None:
+        """Takes up what the store kept. Raises JobStoreFailed."""
+        self._book = book
+        self._store = store
+        self._lock = threading.Lock()
+        self._error = ""
+        self._failures = 0
+        book.restore(store.load())
+
+    def catch_up(self, reader: Reader, now_ns: int) -> None:
+        """Takes the results that the store got just before an earlier collector was killed. Raises StoreFailed."""
+        with self._lock:
+            boards = sorted(self._book.open_boards())
+        for node, board in boards:
+            self.stored([(node, record) for record in reader.runs(node, board, MAX_RUNS)], now_ns)
+
+    def ask(self, asked: Iterable[tuple[ProfileRequest, ReplyTo]], now_ns: int) -> list[Action]:
+        """Requests for jobs, new ones and old ones; all new ones of a list are kept together."""
+        with self._lock:
+            actions = [action for request, to in asked for action in self._book.ask(request, to, now_ns)]
+            if not self._keep():
+                return self._with_results([*_without_sends(actions), *self._book.give_up(self._error)])
+            return self._kept([*actions, *self._book.begin(now_ns)])
+
+    def listing(self, asked: JobsRequest) -> JobsReply:
+        """A page of jobs."""
+        with self._lock:
+            return self._book.listing(asked)
+
+    def cancel(self, asked: JobsRequest, now_ns: int) -> tuple[JobsReply, list[Action]]:
+        """Cancels jobs that are meant; what follows from that is for the caller to publish."""
+        with self._lock:
+            reply, actions = self._book.cancel(asked, now_ns)
+            return reply, self._kept(actions)
+
+    def stored(self, records: Iterable[tuple[str, Record]], now_ns: int) -> list[Action]:
+        """Takes stored records of agents, each with its node."""
+        with self._lock:
+            return self._kept(self._book.stored(records, now_ns))
+
+    def status(self, status: AgentStatus, now_ns: int) -> list[Action]:
+        """Takes an agent's status, once it is known as an agent."""
+        with self._lock:
+            return self._kept(self._book.status(status, now_ns))
+
+    def tick(self, now_ns: int) -> list[Action]:
+        """What time alone brings."""
+        with self._lock:
+            return self._kept(self._book.tick(now_ns))
+
+    def knows(self, job_id: bytes) -> bool:
+        """Whether a job was asked for and is still known. One look into a map: it waits for nobody."""
+        return self._book.state_of(job_id) is not None
+
+    def counters(self) -> Mapping[str, int]:
+        """What was counted since the start."""
+        return {**self._book.counts(), "jobs_keep_failures": self._failures}
+
+    def gauges(self) -> Mapping[str, int]:
+        """How many jobs wait for a board, are with one, and are known in all."""
+        return self._book.gauges()
+
+    def check(self) -> str:
+        """What was wrong with the last write, in a line; empty if nothing was."""
+        return self._error
+
+    # ---- with the lock held
+
+    def _kept(self, actions: list[Action]) -> list[Action]:
+        """What may be done: where the rest could not be kept nothing is sent; it is sent with a later status."""
+        return self._with_results(actions if self._keep() else _without_sends(actions))
+
+    def _keep(self) -> bool:
+        changes = self._book.changes()
+        if not changes:
+            return True
+        try:
+            self._store.keep(changes)
+        except JobStoreFailed as why:
+            if str(why) != self._error:
+                log.error("%s", why)
+            self._error = str(why)
+            self._failures += 1
+            return False
+        self._error = ""
+        self._book.kept()
+        return True
+
+    def _with_results(self, actions: list[Action]) -> list[Action]:
+        return [self._with_result(action) if isinstance(action, Answer) else action for action in actions]
+
+    def _with_result(self, answer: Answer) -> Answer:
+        if answer.result_of is None or not isinstance(answer.reply, ProfileReply):
+            return answer
+        try:
+            data = self._store.result(answer.result_of)
+            result = None if data is None else unpack(data, Record)
+        except (JobStoreFailed, BadMessage) as why:
+            log.error("the result of job %s cannot be read: %s", answer.reply.job_id.hex(), why)
+            result = None
+        return Answer(answer.to, replace(answer.reply, result=result))
+
+
+def _without_sends(actions: Iterable[Action]) -> list[Action]:
+    return [action for action in actions if not isinstance(action, Send)]
