@@ -19,6 +19,7 @@ READS_AT_ONCE = 64
 """Packets read before the answers to them are written."""
 
 _CORK = getattr(socket, "TCP_CORK", None)
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class NetworkLoop:
@@ -59,9 +60,12 @@ class NetworkLoop:
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if self._reading in readable:
             self._reading.recv(4096)
-        code = self._read(client) if decrypted or opened in readable else MQTTErrorCode.MQTT_ERR_SUCCESS
+        came = decrypted or opened in readable
+        code = self._read(client) if came else MQTTErrorCode.MQTT_ERR_SUCCESS
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
             code = _write_together(client)
+        elif came:
+            _acknowledge(opened)
         return client.loop_misc() if code == MQTTErrorCode.MQTT_ERR_SUCCESS else code
 
     def _read(self, client: paho.Client) -> MQTTErrorCode:
@@ -72,6 +76,17 @@ class NetworkLoop:
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._progress() == before:
                 return code
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _acknowledge(opened: Any) -> None:
+    """Tells the other end now that its bytes have come, where no answer of ours tells it.
+
+    A broker that gathers small packets (rumqttd does) holds the next one back until then, and without this the system
+    waits 40 ms for an answer that could take the word along.
+    """
+    if _QUICKACK is not None:
+        with contextlib.suppress(OSError):
+            opened.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _write_together(client: paho.Client) -> MQTTErrorCode:

@@ -86,6 +86,43 @@ def test_a_flood_is_answered_after_a_bounded_number_of_reads(client: FakeClient,
     assert client.came == READS_AT_ONCE + 5
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="this system has no such option")
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_has_no_answer_is_acknowledged_at_once_by_the_system(answered: bool) -> None:
+    """A broker that gathers small packets waits for that; else 40 ms go by for each message."""
+    options: list[tuple[int, int, int]] = []
+
+    class Quiet(FakeClient):
+        def socket(self) -> socket.socket | None:
+            outer = self
+
+            class Recording:
+                def fileno(self) -> int:
+                    return outer.opened.fileno()
+
+                def setsockopt(self, *option: int) -> None:
+                    options.append(option)  # type: ignore[arg-type]
+
+            return Recording()  # type: ignore[return-value]
+
+        def loop_read(self) -> MQTTErrorCode:
+            code = super().loop_read()
+            self.unwritten *= answered
+            return code
+
+    client = Quiet()
+    loop = NetworkLoop(lambda: client.came)
+    client.broker.send(b"p")
+    loop.turn(client, LONG_S)  # type: ignore[arg-type]
+    at_once = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    assert (at_once in options) == (not answered)
+    options.clear()
+    loop.turn(client, 0.0)  # type: ignore[arg-type]
+    assert options == []
+    for each in (loop, client.opened, client.broker):
+        each.close()  # type: ignore[attr-defined]
+
+
 def test_what_another_thread_publishes_ends_the_wait(client: FakeClient, loop: NetworkLoop) -> None:
     def publish() -> None:
         client.unwritten = 1

@@ -10,7 +10,8 @@ from typing import Protocol
 from msgspec import Raw
 
 from tinyprof_collector.cache.asking import Agents, keys_of, may_answer
-from tinyprof_collector.cache.entry import Entry, accepted, cached_from, entry_of, item_of
+from tinyprof_collector.cache.entry import RANK, Entry, accepted, cached_from, entry_of, item_of
+from tinyprof_collector.cache.key import KnownKeys
 from tinyprof_collector.cache.lru import Held, Lru
 from tinyprof_collector.config import CacheConfig
 from tinyprof_collector.stores.store import Arrival
@@ -21,6 +22,8 @@ from tinyprof_protocol.requests import CacheReply, CacheRequest, CacheStats
 SWEEP_EVERY_NS = 10 * 10**9
 """How often what is too old is looked for; what is asked for is looked at anyway."""
 Rows = list[tuple[bytes, Held[Entry]]]
+_Merit = tuple[int, int]
+"""The verdict's rank, and when the run was made: the greater answers."""
 
 
 class Backing(Protocol):
@@ -61,27 +64,27 @@ class Cache:
 
     def take(self, arrivals: Iterable[Arrival], agents: Agents, now_ns: int) -> None:
         """Takes results that the stores have. Only those that are good enough, and young enough, enter."""
+        best: dict[bytes, tuple[_Merit, Arrival, Result]] = {}
+        known = KnownKeys()
         for arrival in arrivals:
-            body = arrival.record.body
-            if not isinstance(body, Result) or not accepted(body.verdict, self._config.accept):
+            result = arrival.record.body
+            if not isinstance(result, Result) or not accepted(result.verdict, self._config.accept):
                 continue
-            agent = agents.get(arrival.node)
-            # The age of a run counts by the collector's clock: that of its agent may be another.
-            skew_ns = int((agent.skew_ms or 0.0) * 1e6) if agent is not None else 0
-            born_ns = min(arrival.record.time_ns - skew_ns, now_ns)
-            if now_ns - born_ns <= self._lru.ttl_ns:
-                self._put(arrival, born_ns, now_ns)
+            born_ns = _born_ns(arrival, agents, now_ns)
+            key = known.of(arrival.node, result) if now_ns - born_ns <= self._lru.ttl_ns else None
+            if key is not None:
+                merit = (RANK[result.verdict], born_ns)
+                if key not in best or merit >= best[key][0]:
+                    best[key] = (merit, arrival, result)
+        for key, (merit, arrival, result) in best.items():
+            self._put(key, merit, entry_of(arrival.node, arrival.record, result, arrival.data), now_ns)
 
-    def _put(self, arrival: Arrival, born_ns: int, now_ns: int) -> None:
-        made = entry_of(arrival)
-        if made is None:
-            return
-        key, entry = made
+    def _put(self, key: bytes, merit: _Merit, entry: Entry, now_ns: int) -> None:
         with self._lock:
             there = self._lru.peek(key, now_ns)
-            # A noisy run takes no better one's place while that one lasts.
-            if there is None or accepted(entry.verdict, there.value.verdict):
-                self._lru.put(key, entry, born_ns, now_ns)
+            # A noisy run takes no better one's place while that one lasts, and an older one no younger one's.
+            if there is None or merit >= (RANK[there.value.verdict], there.born_ns):
+                self._lru.put(key, entry, merit[1], now_ns)
 
     # ---- what is asked
 
@@ -186,3 +189,10 @@ class Cache:
         if self._backing is not None:
             self.keep(now_ns)
             self._backing.close()
+
+
+def _born_ns(arrival: Arrival, agents: Agents, now_ns: int) -> int:
+    """When a run was made by the collector's clock: that of its agent may be another."""
+    agent = agents.get(arrival.node)
+    skew_ns = int((agent.skew_ms or 0.0) * 1e6) if agent is not None else 0
+    return min(arrival.record.time_ns - skew_ns, now_ns)

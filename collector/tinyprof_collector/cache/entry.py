@@ -1,17 +1,18 @@
 """What the cache keeps of a result: its record as bytes, and what is told of it without reading them. Pure."""
 
+from typing import Final
+
 from msgspec import Struct
 
-from tinyprof_collector.cache.key import key_of_result
-from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.bounds import Count, Line, TimeNs, Word
 from tinyprof_protocol.jobs import CachedFrom
 from tinyprof_protocol.names import Name, NodeName
-from tinyprof_protocol.records import Result, Verdict
+from tinyprof_protocol.records import Record, Result, Verdict
 from tinyprof_protocol.requests import CacheItem
 
 MAX_PROMPT = 120
-_RANK = {"valid": 2, "unstable": 1, "invalid": 0}
+RANK: Final[dict[Verdict, int]] = {"valid": 2, "unstable": 1, "invalid": 0}
+"""Which of two verdicts is the better one."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -31,21 +32,15 @@ class Entry(Struct, frozen=True, gc=False):
 
 def accepted(verdict: Verdict, least: Verdict) -> bool:
     """Whether a verdict is good enough: `valid`, or `unstable` where that is the least that is taken."""
-    return verdict != "invalid" and _RANK[verdict] >= _RANK[least]
+    return RANK[verdict] >= RANK[least]
 
 
-def entry_of(arrival: Arrival) -> tuple[bytes, Entry] | None:
-    """The key and the entry of a stored result; None for other records and for results that answer nothing."""
-    result = arrival.record.body
-    if not isinstance(result, Result):
-        return None
-    key = key_of_result(arrival.node, result)
-    if key is None:
-        return None
+def entry_of(node: str, record: Record, result: Result, data: bytes) -> Entry:
+    """The entry of a stored result; `data` is the record as it came."""
     first = " ".join(result.prompts[0].split())[:MAX_PROMPT] if result.prompts else ""
-    return key, Entry(
-        arrival.node, result.board, arrival.record.time_ns, result.verdict, result.build.platform, result.build.model,
-        result.suite, first, len(result.prompts), arrival.data,
+    return Entry(
+        node, result.board, record.time_ns, result.verdict, result.build.platform, result.build.model,
+        result.suite, first, len(result.prompts), data,
     )  # fmt: skip
 
 

@@ -61,11 +61,11 @@ class Lru(Generic[V]):
         return held
 
     def put(self, key: bytes, value: V, born_ns: int, now_ns: int) -> bool:
-        """Takes a value, unless it is too old or what is there is younger; returns whether it did."""
+        """Takes a value in the place of what is there, unless it is too old; returns whether it did."""
         born_ns = min(born_ns, now_ns)
-        there = self.peek(key, now_ns)
-        if now_ns - born_ns > self.ttl_ns or (there is not None and there.born_ns > born_ns) or self.size <= 0:
+        if now_ns - born_ns > self.ttl_ns or self.size <= 0:
             return False
+        there = self.peek(key, now_ns)
         self._held[key] = Held(value, born_ns, there.hits if there is not None else 0)
         self._held.move_to_end(key)
         self.inserted += 1

@@ -1,5 +1,6 @@
 """What the cache answers and what it does not: each rule of the contract."""
 
+import itertools
 import threading
 
 import pytest
@@ -157,6 +158,24 @@ def test_a_noisy_run_takes_no_better_ones_place_while_that_one_lasts(fleet):
     fleet.says(fleet.board(), at_ns=late_ns)
     cache.take([fleet.run(verdict="unstable", at_ns=late_ns)], late_ns)
     assert cache.answer(fleet.request(), late_ns).cached.verdict == "unstable"
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_whatever_comes_first_the_best_verdict_and_then_the_youngest_run_answers(fleet, order, together):
+    fleet.says(fleet.board())
+    cache = cache_for(fleet, accept="unstable")
+    runs = [
+        fleet.run(at_ns=NOW_NS - 9 * S),
+        fleet.run(at_ns=NOW_NS - 8 * S),
+        fleet.run(at_ns=NOW_NS - 7 * S, verdict="unstable"),
+        fleet.run(at_ns=NOW_NS - 6 * S, verdict="invalid"),
+    ]
+    arriving = [runs[number] for number in order]
+    for part in [arriving] if together else [[one] for one in arriving]:
+        cache.take(part, NOW_NS)
+    cached = cache.answer(fleet.request(), NOW_NS).cached
+    assert (cached.verdict, cached.time_ns) == ("valid", NOW_NS - 8 * S)
 
 
 def test_an_older_run_that_comes_late_takes_no_younger_ones_place(fleet):

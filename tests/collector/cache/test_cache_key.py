@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tinyprof_agent.profiling.emulated import suite_for_counts
-from tinyprof_collector.cache.key import key_of_job, key_of_result
+from tinyprof_collector.cache.key import KnownKeys, key_of_job, key_of_result
 from tinyprof_platforms.suites import Suite, adapt, offered, shipped_suites, suite_terms
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job
@@ -162,6 +162,14 @@ def test_a_key_stays_the_same_from_version_to_version() -> None:
     """Entries live across restarts: whatever changes these bytes leaves all of them behind."""
     assert asked_key(job()) == key_of_result(NODE, run_of(job()))
     assert (asked_key(job()) or b"").hex() == "d1fd12cf34be056dfa21a84f1a25b2a6"
+
+
+@given(st.lists(st.tuples(jobs, st.sampled_from([NODE, OTHER]), st.sampled_from(CHANGES)), max_size=12))
+def test_keys_of_many_results_are_those_of_each(asked: list[tuple[Job, str, Callable[[Build], Build]]]) -> None:
+    known = KnownKeys()
+    for one, node, change in asked:
+        for result in (run_of(one), run_of(one, build=change(BUILD)), run_of(one, tick_hz=7)):
+            assert known.of(node, result) == key_of_result(node, result)
 
 
 def test_the_suites_that_ship_are_told_apart() -> None:

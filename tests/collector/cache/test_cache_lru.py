@@ -34,8 +34,7 @@ class Model:
         self.held = [other for other in self.held if other[0] != one[0]] + [one]
 
     def put(self, key: bytes, value: int, born_ns: int, now_ns: int) -> bool:
-        there = self.find(key)
-        if now_ns - born_ns > TTL_NS or (there is not None and there[2] > born_ns):
+        if now_ns - born_ns > TTL_NS:
             return False
         self.use((key, value, born_ns))
         self.inserted += 1
