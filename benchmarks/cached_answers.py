@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
-from agent import cpu_s
 from figures_table import table
 from msgspec import structs
 
+from agent import cpu_s
 from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_collector.cache.cache import Cache
 from tinyprof_collector.config import CacheConfig
