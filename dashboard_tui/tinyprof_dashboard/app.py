@@ -12,9 +12,12 @@ from tinyprof_dashboard import palette
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Source
 from tinyprof_dashboard.keys import bindings_of
+from tinyprof_dashboard.pipeline.asking import NO_CONNECTION, ask_ledgers
+from tinyprof_dashboard.pipeline.ledgers import due
 from tinyprof_dashboard.screens.board import BoardScreen
 from tinyprof_dashboard.screens.fleet import FleetScreen
 from tinyprof_dashboard.screens.help import HelpScreen
+from tinyprof_dashboard.screens.pipeline import PipelineScreen
 from tinyprof_dashboard.snapshot import Snapshot, collector_for, reduce
 from tinyprof_dashboard.widgets.grid import Grid
 from tinyprof_protocol.requests import HistoryRequest
@@ -29,7 +32,10 @@ class Woken(Message):
 
 
 class Dashboard(App[None]):
-    """The whole dashboard, over a source and two clocks: `wall_ns` since 1970 and `steady_s` for intervals."""
+    """The whole dashboard, over a source and two clocks: `wall_ns` since 1970 and `steady_s` for intervals.
+
+    With `pipeline` it opens that screen at once.
+    """
 
     TITLE = "tinyprof"
     ENABLE_COMMAND_PALETTE = False
@@ -40,13 +46,20 @@ class Dashboard(App[None]):
     """
 
     def __init__(
-        self, source: Source, *, wall_ns: Callable[[], int], steady_s: Callable[[], float], tick_s: float = TICK_S
+        self,
+        source: Source,
+        *,
+        wall_ns: Callable[[], int],
+        steady_s: Callable[[], float],
+        tick_s: float = TICK_S,
+        pipeline: bool = False,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
         self.snapshot = Snapshot()
         self._source, self._wall_ns, self._steady_s, self._tick_s = source, wall_ns, steady_s, tick_s
         self._advanced_s = float("-inf")
+        self._begin_with_pipeline = pipeline
         self._due: Timer | None = None
         self.repaints = 0
 
@@ -56,6 +69,8 @@ class Dashboard(App[None]):
         self.theme = palette.THEME.name
         self.fleet = FleetScreen(self._source.name)
         self.push_screen(self.fleet)
+        if self._begin_with_pipeline:
+            self.on_fleet_screen_pipeline_wanted()
         self.set_interval(self._tick_s, self._advance, name="tick")
         self._source.start(self._wake)
         self.call_later(self._advance)
@@ -91,7 +106,7 @@ class Dashboard(App[None]):
     def show_now(self) -> None:
         """The screen in front shows the newest snapshot."""
         screen = self.screen
-        if isinstance(screen, (FleetScreen, BoardScreen)) and screen.is_mounted:
+        if isinstance(screen, (FleetScreen, BoardScreen, PipelineScreen)) and screen.is_mounted:
             self.repaints += 1
             screen.show(Moment(self.snapshot, self._wall_ns()))
 
@@ -110,8 +125,24 @@ class Dashboard(App[None]):
         events: list[Event] = [HistoryAsked(message.key, message.metric, collector)]
         request = HistoryRequest(node, board, message.metric, limit=HISTORY_POINTS)
         if collector and not self._source.ask_history(collector, request):
-            events.append(HistoryCame(message.key, message.metric, None, "there is no connection to the broker"))
+            events.append(HistoryCame(message.key, message.metric, None, NO_CONNECTION))
         self.take(events)
+
+    def on_fleet_screen_pipeline_wanted(self) -> None:
+        """The pipeline opens."""
+        self.push_screen(PipelineScreen(self._source.name), self._back_from_pipeline)
+        self.call_later(self.show_now)
+
+    def _back_from_pipeline(self, node: str | None) -> None:
+        if node is not None:
+            self.fleet.show_agent(node)
+        self.show_now()
+
+    def on_pipeline_screen_ledgers_wanted(self, message: PipelineScreen.LedgersWanted) -> None:
+        """Asks those of these collectors that have not been asked since the message was posted."""
+        wanted = due(self.snapshot.ledgers, message.collectors, self._wall_ns())
+        if wanted:
+            self.take(ask_ledgers(self._source, wanted))
 
     def action_help(self) -> None:
         """Shows the keys."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
-from tinyprof_protocol.requests import HistoryReply, HistoryRequest
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply, LedgerRequest
 
 Key = tuple[str, str]
 """A board's identity: its node and its own name."""
@@ -97,6 +97,22 @@ class HistoryCame:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerAsked:
+    """These collectors were asked for their ledgers."""
+
+    collectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCame:
+    """A collector's answer: its ledger, or the line that says why there is none."""
+
+    collector: str
+    reply: LedgerReply | None
+    error: str = ""
+
+
 Event = (
     BoardSeen
     | BoardGone
@@ -109,6 +125,8 @@ Event = (
     | MessagesRefused
     | HistoryAsked
     | HistoryCame
+    | LedgerAsked
+    | LedgerCame
 )
 
 
@@ -129,3 +147,6 @@ class Source(Protocol):
 
     def ask_history(self, collector: str, request: HistoryRequest) -> bool:
         """Sends a request; its answer is a `HistoryCame`. False where it could not be sent."""
+
+    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:
+        """Sends a request; its answer is a `LedgerCame`. False where it could not be sent."""

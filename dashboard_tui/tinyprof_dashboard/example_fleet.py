@@ -5,7 +5,7 @@ Everything follows from the arguments; nothing here was measured.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tinyprof_dashboard.events import (
     AgentSeen,
@@ -13,6 +13,7 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
+    LedgerCame,
     LinkChanged,
     RetainedComplete,
 )
@@ -29,7 +30,7 @@ from tinyprof_protocol.records import (
     Result,
     Verdict,
 )
-from tinyprof_protocol.requests import HistoryReply, HistoryRequest, Point
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply, LedgerRequest, Point
 
 NOW_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000
@@ -53,12 +54,15 @@ class ExampleSource:
         *,
         name: str = "mqtt://example:1883",
         answer: Callable[[HistoryRequest], HistoryReply] | None = None,
+        ledgers: Mapping[str, LedgerReply] | None = None,
     ) -> None:
         self.name = name
         self.asked: list[tuple[str, HistoryRequest]] = []
+        self.ledgers_asked: list[str] = []
         self.stopped = False
         self._events = list(events)
         self._answer = answer
+        self._ledgers = ledgers or {}
         self._wake: Callable[[], None] = lambda: None
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -86,6 +90,13 @@ class ExampleSource:
         self.asked.append((collector, request))
         if self._answer is not None:
             self.play(HistoryCame((request.node, request.board), request.metric, self._answer(request)))
+        return True
+
+    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:  # noqa: ARG002  (as every source)
+        """Answers with the collector's made-up ledger, if it was given one."""
+        self.ledgers_asked.append(collector)
+        if collector in self._ledgers:
+            self.play(LedgerCame(collector, self._ledgers[collector]))
         return True
 
 

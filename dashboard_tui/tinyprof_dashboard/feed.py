@@ -18,7 +18,7 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
-    Key,
+    LedgerCame,
     LinkChanged,
     MessagesRefused,
     RetainedComplete,
@@ -29,13 +29,14 @@ from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, LinkState, Message, Publication
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.request_reply import RequestFailed, decode_reply
-from tinyprof_protocol.requests import HistoryReply, HistoryRequest
+from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply, LedgerRequest, RequestKind
 from tinyprof_protocol.topics import BadTopic, Topic
 
 QUIET_S = 0.3
 LONGEST_READ_S = 5.0
 MAX_TOPICS = 100_000
-MAX_ASKED = 16
+MAX_ASKED = 128
+"""A request to each of 64 collectors, and as many that were not answered."""
 REQUEST_EXPIRY_S = 10
 _FIRST_ERROR = LinkState().error
 
@@ -89,7 +90,7 @@ class MqttSource:
         self._lock = threading.Lock()
         self._waiting: dict[str, Event] = {}
         self._replies: deque[Event] = deque(maxlen=MAX_ASKED)
-        self._asked: dict[bytes, tuple[Key, str]] = {}
+        self._asked: dict[bytes, Callable[[bytes], Event]] = {}
         self._refused = 0
         self._refused_reason = ""
         self._last_retained_s: float | None = None
@@ -140,13 +141,37 @@ class MqttSource:
 
     def ask_history(self, collector: str, request: HistoryRequest) -> bool:
         """Asks a collector; False while there is no connection."""
+        key, metric = (request.node, request.board), request.metric
+
+        def event_of_reply(payload: bytes) -> Event:
+            try:
+                return HistoryCame(key, metric, decode_reply(payload, HistoryReply))
+            except (RequestFailed, BadMessage) as why:
+                return HistoryCame(key, metric, None, str(why))
+
+        return self._ask(collector, "history", request, event_of_reply)
+
+    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:
+        """Asks a collector; False while there is no connection."""
+
+        def event_of_reply(payload: bytes) -> Event:
+            try:
+                return LedgerCame(collector, decode_reply(payload, LedgerReply))
+            except (RequestFailed, BadMessage) as why:
+                return LedgerCame(collector, None, str(why))
+
+        return self._ask(collector, "ledger", request, event_of_reply)
+
+    def _ask(
+        self, collector: str, kind: RequestKind, request: object, event_of_reply: Callable[[bytes], Event]
+    ) -> bool:
         correlation = secrets.token_bytes(16)
         with self._lock:
             while len(self._asked) >= MAX_ASKED:
                 self._asked.pop(next(iter(self._asked)))
-            self._asked[correlation] = ((request.node, request.board), request.metric)
+            self._asked[correlation] = event_of_reply
         publication = Publication(
-            topics.requests(collector, "history"),
+            topics.requests(collector, kind),
             encode(request),
             expiry_s=REQUEST_EXPIRY_S,
             response_topic=self._replies_topic,
@@ -168,7 +193,7 @@ class MqttSource:
             first = not self._waiting and not self._replies
             if message.retain:
                 self._last_retained_s = self._steady_s()
-            if isinstance(event, HistoryCame):
+            if is_reply and event is not None:
                 self._replies.append(event)
             elif event is not None:
                 self._keep(message.topic, event)
@@ -194,13 +219,7 @@ class MqttSource:
     def _reply_of(self, message: Message) -> Event | None:
         with self._lock:
             asked = self._asked.pop(message.correlation or b"", None)
-        if asked is None:
-            return None
-        key, metric = asked
-        try:
-            return HistoryCame(key, metric, decode_reply(message.payload, HistoryReply))
-        except (RequestFailed, BadMessage) as why:
-            return HistoryCame(key, metric, None, str(why))
+        return asked(message.payload) if asked is not None else None
 
     def _call(self) -> None:
         self._wake()

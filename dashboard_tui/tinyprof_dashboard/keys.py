@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from textual.binding import Binding, BindingType
 
-Scope = Literal["everywhere", "fleet", "filter", "board", "table"]
+Scope = Literal["everywhere", "fleet", "filter", "board", "pipeline", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("fleet", "r", "r", "reverse", "turn the order round", "reverse"),
     Key("fleet", "space", "Space", "freeze", "freeze the table, the header lives on; again: go on", "freeze"),
     Key("fleet", "escape", "Esc", "reset", "drop the filter, then the states chosen, then the freeze", "clear"),
+    Key("fleet", "p", "p", "pipeline", "the pipeline: where every record is, and where the flow is stuck", "pipeline"),
     Key("filter", "enter,down", "Enter", "keep", "keep the filter and go back to the table", "keep", priority=True),
     Key("filter", "escape", "Esc", "drop", "drop the filter", "drop", priority=True),
     Key("board", "escape,backspace", "Esc", "back", "back to the fleet", "back"),
@@ -44,6 +45,13 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("board", "M", "M", "metric(-1)", "plot the metric before"),
     Key("board", "n", "n", "neighbour(1)", "the next board of the fleet's table", "next"),
     Key("board", "p", "p", "neighbour(-1)", "the board before", "previous"),
+    Key("pipeline", "escape,backspace", "Esc", "back", "back to the fleet", "back"),
+    Key("pipeline", "enter", "Enter", "boards", "the fleet's boards of the agent under the cursor", "boards"),
+    Key("pipeline", "u", "u", "unsettled", "only epochs that are not as they should be, or all again", "unsettled"),
+    Key("pipeline", "tab", "Tab", "other_table", "the keys go to the collectors, or back to the ledger", "other table"),
+    Key("pipeline", "left,h", "←", "sort(-1)", "sort the ledger by the column to the left"),
+    Key("pipeline", "right,l", "→", "sort(1)", "sort the ledger by the column to the right", "sort"),
+    Key("pipeline", "r", "r", "reverse", "turn the ledger's order round", "reverse"),
     Key("table", "up,k", "↑ k", "move(-1)", "one line up"),
     Key("table", "down,j", "↓ j", "move(1)", "one line down"),
     Key("table", "pageup,ctrl+b", "PgUp", "page(-1)", "one page up"),
@@ -56,6 +64,7 @@ SCOPES: Final[dict[Scope, str]] = {
     "fleet": "The fleet",
     "filter": "While filtering",
     "board": "A board",
+    "pipeline": "The pipeline",
     "table": "Any table",
 }
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from tinyprof_protocol.figures_text import amount, number, size, unit
 from tinyprof_protocol.metrics import METRICS
 
-__all__ = ["NOTHING", "age", "amount", "clip", "label", "number", "printable", "size", "unit"]
+__all__ = ["NOTHING", "age", "amount", "clip", "count", "label", "number", "printable", "size", "some", "unit"]
 
 NOTHING = "·"
 
@@ -22,6 +22,24 @@ def age(seconds: float | None) -> str:
         if whole < limit:
             return f"{whole // divisor}{suffix}"
     return f"{min(whole // 86_400, 999)}d"
+
+
+def count(value: int, width: int = 12) -> str:
+    """A count with its thousands apart; one that is too long for `width` cells in millions and more: `12.3M`."""
+    text = f"{value:,}"
+    if len(text) <= width:
+        return text
+    for divisor, suffix in ((10**6, "M"), (10**9, "G"), (10**12, "T"), (10**15, "P")):
+        for places in (2, 1, 0):
+            text = f"{value / divisor:.{places}f}{suffix}"
+            if len(text) <= width and value < 1000 * divisor:
+                return text
+    return text
+
+
+def some(value: int, what: str) -> str:
+    """`1 record`, `1,204 records`."""
+    return f"{count(value)} {what}{'' if value == 1 else 's'}"
 
 
 def label(metric: str) -> str:

@@ -23,10 +23,13 @@ from tinyprof_dashboard.events import (
     HistoryAsked,
     HistoryCame,
     Key,
+    LedgerAsked,
+    LedgerCame,
     LinkChanged,
     MessagesRefused,
     RetainedComplete,
 )
+from tinyprof_dashboard.pipeline.ledgers import Parts, note
 from tinyprof_protocol.names import PARTITIONS, partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
 from tinyprof_protocol.requests import HistoryReply
@@ -84,6 +87,10 @@ class Snapshot:
     skew_ns: int = 0
     """This machine's clock minus the collector's, where it is worth a word."""
     history: History | None = None
+    ledgers: Parts = field(default_factory=lambda: MappingProxyType({}))
+    """Each collector's part of the ledger, as far as it was asked for."""
+    stored_per_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Records that each collector stored per second between its last two words."""
     refused: int = 0
     refused_reason: str = ""
     left_out: int = 0
@@ -97,6 +104,7 @@ class _Draft:
     rows: dict[Key, Row]
     agents: dict[str, Heard[AgentStatus]]
     collectors: dict[str, Heard[CollectorStatus]]
+    stored_per_s: dict[str, float]
     now_ns: int
     boards: set[Key] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
@@ -111,8 +119,9 @@ class _Draft:
 def reduce(snapshot: Snapshot, events: Iterable[Event], now_ns: int) -> Snapshot:
     """The snapshot after a batch of events, at wall time `now_ns`; the same object if nothing changed."""
     draft = _Draft(
-        dict(snapshot.rows), dict(snapshot.agents), dict(snapshot.collectors), now_ns, skew_ns=snapshot.skew_ns
-    )
+        dict(snapshot.rows), dict(snapshot.agents), dict(snapshot.collectors), dict(snapshot.stored_per_s), now_ns,
+        skew_ns=snapshot.skew_ns,
+    )  # fmt: skip
     dirty = False
     for event in events:
         dirty = True
@@ -133,6 +142,7 @@ def reduce(snapshot: Snapshot, events: Iterable[Event], now_ns: int) -> Snapshot
         rows=MappingProxyType(draft.rows),
         agents=MappingProxyType(draft.agents),
         collectors=MappingProxyType(draft.collectors),
+        stored_per_s=MappingProxyType(draft.stored_per_s),
         watched=watched,
         counts=_count(draft.rows),
         skew_ns=draft.skew_ns,
@@ -173,6 +183,7 @@ def _apply(before: Snapshot, draft: _Draft, event: Event) -> None:
             _collector_seen(draft, status, live=live)
         case CollectorGone(collector):
             draft.collectors.pop(collector, None)
+            draft.stored_per_s.pop(collector, None)
         case LinkChanged():
             draft.fields["link"] = event
         case RetainedComplete():
@@ -182,6 +193,9 @@ def _apply(before: Snapshot, draft: _Draft, event: Event) -> None:
             draft.fields["refused_reason"] = reason
         case HistoryAsked() | HistoryCame():
             draft.fields["history"] = _history(draft.fields.get("history", before.history), event, draft.now_ns)
+        case LedgerAsked() | LedgerCame():
+            parts = note(draft.fields.get("ledgers", before.ledgers), event, draft.now_ns)
+            draft.fields["ledgers"] = MappingProxyType(parts)
 
 
 def _board_seen(draft: _Draft, summary: BoardSummary) -> None:
@@ -212,12 +226,25 @@ def _collector_seen(draft: _Draft, status: CollectorStatus, *, live: bool) -> No
         draft.left_out += 1
         return
     heard_ns = rules.heard_at(status.time_ns, live=live, now_ns=draft.now_ns)
+    _note_rate(draft, status)
     draft.collectors[status.id] = Heard(status, heard_ns, rules.is_alive(status, heard_ns, draft.now_ns))
     if live and status.state == "online" and status.time_ns > 0:
         skew = draft.now_ns - status.time_ns
         skew = skew if abs(skew) >= SKEW_FROM_NS else 0
         if abs(skew - draft.skew_ns) >= rules.SECOND_NS:
             draft.skew_ns = skew
+
+
+def _note_rate(draft: _Draft, status: CollectorStatus) -> None:
+    """What the collector stored since its last word, per second; none over a restart, or where it said it twice."""
+    before = draft.collectors.get(status.id)
+    if before is None or before.status.started_ns != status.started_ns:
+        draft.stored_per_s.pop(status.id, None)
+        return
+    since_s = (status.time_ns - before.status.time_ns) / rules.SECOND_NS
+    if since_s > 0:
+        more = status.counters.get("stored", 0) - before.status.counters.get("stored", 0)
+        draft.stored_per_s[status.id] = max(0, more) / since_s
 
 
 def _history(before: History | None, event: HistoryAsked | HistoryCame, now_ns: int) -> History | None:

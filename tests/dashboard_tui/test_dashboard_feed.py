@@ -18,6 +18,7 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
+    LedgerCame,
     LinkChanged,
     RetainedComplete,
 )
@@ -29,7 +30,7 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.requests import Failure, HistoryReply, HistoryRequest
+from tinyprof_protocol.requests import Failure, HistoryReply, HistoryRequest, LedgerReply, LedgerRequest, LedgerRow
 from tinyprof_protocol.topics import BadTopic
 
 NODE = "berlin.bench"
@@ -79,16 +80,15 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 class Publisher:
-    """Stands beside the dashboard on the real broker: publishes, and answers history as a collector does."""
+    """Stands beside the dashboard on the real broker: publishes, and answers what a collector is asked."""
 
     def __init__(self, url: str) -> None:
         self.acknowledged: set[int] = set()
+        self.busy = False
         self._hooks = Hooks(
             on_message=self._answer, on_published=lambda published: self.acknowledged.add(published.token)
         )
-        self.connection = Connection(
-            parse_broker(url), "hub", self._hooks, subscriptions=[(topics.requests("hub", "history"), 1)]
-        )
+        self.connection = Connection(parse_broker(url), "hub", self._hooks, subscriptions=[(topics.requests("hub"), 1)])
 
     def __enter__(self) -> Self:
         self.connection.start()
@@ -104,14 +104,22 @@ class Publisher:
         until(lambda: token in self.acknowledged)
 
     def _answer(self, asked: Message) -> None:
-        request = decode(asked.payload, HistoryRequest)
-        reply: HistoryReply | Failure = Failure("unknown", f"no board {request.board}")
-        if request.board == "x":
-            reply = example.history(request)
+        reply = self._ledger(asked) if asked.topic.endswith("/ledger") else self._history(asked)
         assert asked.response_topic is not None
         self.connection.publish(
             Publication(asked.response_topic, encode(reply), correlation=asked.correlation, expiry_s=10)
         )
+
+    @staticmethod
+    def _history(asked: Message) -> HistoryReply | Failure:
+        request = decode(asked.payload, HistoryRequest)
+        return example.history(request) if request.board == "x" else Failure("unknown", f"no board {request.board}")
+
+    def _ledger(self, asked: Message) -> LedgerReply | Failure:
+        assert decode(asked.payload, LedgerRequest).settled_as_one
+        if self.busy:
+            return Failure("busy", "the store is slow")
+        return LedgerReply([LedgerRow(NODE, bytes(16), 12, stored=7, missing=5, cause="gone", forgotten=True)], False)
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -231,6 +239,62 @@ def test_once_json_and_a_picture(broker: EmbeddedBroker, capsys: pytest.CaptureF
         nowhere = tmp_path / "no" / "folder.svg"
         assert entry.run(address, once=False, as_json=False, screenshot=nowhere, timeout_s=PATIENCE_S) == 1
         assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_collectors_ledger_comes_or_the_reason_why_not(broker: EmbeddedBroker) -> None:
+    events: list[Event] = []
+    source = source_for(broker.url)
+
+    def answers(count: int) -> list[LedgerCame]:
+        events.extend(source.drain())
+        came = [event for event in events if isinstance(event, LedgerCame)]
+        return came if len(came) >= count else []
+
+    with Publisher(broker.url) as publisher:
+        source.start(lambda: None)
+        try:
+            until(lambda: source.ask_ledger("hub", LedgerRequest(settled_as_one=True)))
+            until(lambda: bool(answers(1)))
+            publisher.busy = True
+            assert source.ask_ledger("hub", LedgerRequest(settled_as_one=True))
+            until(lambda: bool(answers(2)))
+        finally:
+            source.stop()
+    first, second = answers(2)
+    assert first.reply is not None
+    assert (first.collector, first.reply.rows[0].missing) == ("hub", 5)
+    assert (second.reply, second.error) == (None, "the store is slow")
+
+
+def test_the_pipeline_once_as_json_and_as_a_picture(
+    broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    address = parse_broker(broker.url)
+    picture = tmp_path / "pipeline.svg"
+
+    def run(**how: object) -> str:
+        told = {
+            "once": False,
+            "as_json": False,
+            "screenshot": None,
+            "timeout_s": PATIENCE_S,
+            "screen": "pipeline",
+            **how,
+        }
+        assert entry.run(address, **told) == 0  # type: ignore[arg-type]
+        return capsys.readouterr().out
+
+    with Publisher(broker.url) as publisher:
+        fill(publisher)
+        text = run(once=True)
+        assert "missing: 5 records of berlin.bench: gone" in text
+        assert any(line.split()[:3] == ["✖", "missing", NODE] for line in text.splitlines())
+        told = json.loads(run(as_json=True))["pipeline"]
+        assert (told["ok"], told["sums"]["missing"], told["ledger"][0]["cause"]) == (False, 5, "gone")
+        run(screenshot=picture)
+        assert "missing" in picture.read_text()
+        publisher.busy = True
+        assert json.loads(run(as_json=True))["pipeline"]["unanswered"] == ["hub: the store is slow"]
 
 
 @pytest.mark.parametrize("picture", [False, True])

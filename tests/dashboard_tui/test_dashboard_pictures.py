@@ -7,6 +7,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from tinyprof_dashboard import example_fleet as example
+from tinyprof_dashboard import example_pipeline
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.events import BoardSeen, Event, LinkChanged, RetainedComplete
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
@@ -32,6 +33,21 @@ async def settle(pilot: "Pilot[Any]") -> None:
 async def open_board(pilot: "Pilot[Any]") -> None:
     await pilot.press("enter")
     await settle(pilot)
+
+
+def pipeline_of(played: example_pipeline.Example) -> Dashboard:
+    return Dashboard(played.source(), wall_ns=lambda: NOW_NS, steady_s=itertools.count(0.0, 1.0).__next__, tick_s=3600)
+
+
+async def open_pipeline(pilot: "Pilot[Any]") -> None:
+    """Until every collector that answers has done so and it is shown."""
+    await pilot.press("p")
+    for _ in range(100):
+        parts = pilot.app.snapshot.ledgers  # type: ignore[attr-defined]
+        if parts and not any(part.waiting for part in parts.values()):
+            break
+        await pilot.pause(0.05)
+    await pilot.pause()
 
 
 def test_empty(snap_compare: Compare) -> None:
@@ -76,3 +92,33 @@ def test_a_board_80x24(snap_compare: Compare) -> None:
 
 def test_help(snap_compare: Compare) -> None:
     assert snap_compare(app_of(example.two_sites()), press=["question_mark"], terminal_size=(120, 50))
+
+
+def test_the_pipeline_settled(snap_compare: Compare) -> None:
+    assert snap_compare(pipeline_of(example_pipeline.settled()), run_before=open_pipeline, terminal_size=(120, 30))
+
+
+def test_the_pipeline_with_a_dead_database(snap_compare: Compare) -> None:
+    assert snap_compare(
+        pipeline_of(example_pipeline.dead_database()), run_before=open_pipeline, terminal_size=(120, 30)
+    )
+
+
+def test_the_pipeline_with_records_missing(snap_compare: Compare) -> None:
+    assert snap_compare(
+        pipeline_of(example_pipeline.something_missing()), run_before=open_pipeline, terminal_size=(140, 30)
+    )
+
+
+def test_the_pipeline_with_a_silent_collector(snap_compare: Compare) -> None:
+    assert snap_compare(
+        pipeline_of(example_pipeline.silent_collector()), run_before=open_pipeline, terminal_size=(120, 30)
+    )
+
+
+def test_the_pipeline_80x24(snap_compare: Compare) -> None:
+    assert snap_compare(pipeline_of(example_pipeline.dead_database()), run_before=open_pipeline, terminal_size=(80, 24))
+
+
+def test_the_pipeline_of_nothing(snap_compare: Compare) -> None:
+    assert snap_compare(app_of([LinkChanged(True), RetainedComplete()]), press=["p"], terminal_size=(120, 30))

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
@@ -59,6 +60,9 @@ class FleetScreen(Screen[None]):
     FleetScreen FilterInput:focus { border: none; background-tint: transparent; }
     FleetScreen #told { width: auto; max-width: 70%; }
     """
+
+    class PipelineWanted(Message):
+        """The pipeline's screen should open."""
 
     def __init__(self, broker: str) -> None:
         super().__init__()
@@ -256,6 +260,14 @@ class FleetScreen(Screen[None]):
     def action_open(self) -> None:
         """Opens the board under the cursor."""
         self.grid.choose()
+
+    def action_pipeline(self) -> None:
+        """Opens the pipeline."""
+        self.post_message(self.PipelineWanted())
+
+    def show_agent(self, node: str) -> None:
+        """Only the boards of one agent: as if the filter had been written."""
+        self.query_one(FilterInput).value = f"node={node}"
 
     def neighbour(self, key: Key, step: int) -> Key | None:
         """The board `step` lines from `key` in the table; the cursor goes there too."""

@@ -1,0 +1,21 @@
+"""Asks collectors for their ledgers, and says so in events."""
+
+from collections.abc import Sequence
+
+from tinyprof_dashboard.events import Event, LedgerAsked, LedgerCame, Source
+from tinyprof_dashboard.snapshot import Snapshot
+from tinyprof_protocol.requests import LedgerRequest
+
+NO_CONNECTION = "there is no connection to the broker"
+
+
+def live_collectors(snapshot: Snapshot) -> list[str]:
+    """The collectors that can be asked."""
+    return [name for name, heard in sorted(snapshot.collectors.items()) if heard.alive]
+
+
+def ask_ledgers(source: Source, collectors: Sequence[str]) -> list[Event]:
+    """Asks each of them; the events that say what was asked, and of whom that was not possible."""
+    request = LedgerRequest(settled_as_one=True)
+    unsent = [name for name in collectors if not source.ask_ledger(name, request)]
+    return [LedgerAsked(tuple(collectors)), *(LedgerCame(name, None, NO_CONNECTION) for name in unsent)]
