@@ -15,7 +15,7 @@ repeated. That `accounted` holds as many seqs as the classes together is checked
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, Self
 
 from msgspec import Struct
 
@@ -57,6 +57,10 @@ class AccountImage(Struct, frozen=True, omit_defaults=True):
     causes: list[str] = []
     listed_by_ns: int = 0
     why_missing: str = ""
+    quarantined_elsewhere: Pairs = []
+    """What of the quarantined another collector's quarantine holds."""
+    resent_elsewhere: int = 0
+    """How many of the resent other collectors have dropped."""
 
 
 class Account:
@@ -113,7 +117,7 @@ class Account:
             self.evicted.add(a, b)
         if gaps:
             self.causes.add(cause)
-        self._fold_evicted()
+        self.fold_evicted()
         return sum(b - a + 1 for a, b in gaps)
 
     def is_due(self, seq: int) -> bool:
@@ -145,6 +149,10 @@ class Account:
             return False
         setattr(self, outcome, getattr(self, outcome) + 1)
         return True
+
+    def quarantined_here(self) -> RangeSet:
+        """What this collector's own quarantine should hold."""
+        return self.quarantined
 
     # ---- what a status says
 
@@ -187,7 +195,8 @@ class Account:
         trial.update(pairs)
         return len(trial) <= bound
 
-    def _fold_evicted(self) -> None:
+    def fold_evicted(self) -> None:
+        """Keeps only a count of the oldest evicted seqs where their ranges are too many."""
         if len(self.evicted) > MAX_RANGES:
             for first, last in self.evicted.pairs()[: len(self.evicted) - MAX_RANGES]:
                 self.evicted_folded += self.evicted.discard(first, last)
@@ -220,7 +229,7 @@ class Account:
         )
 
     @classmethod
-    def from_image(cls, image: AccountImage) -> "Account":
+    def from_image(cls, image: AccountImage) -> Self:
         """The account that an image was taken of."""
         account = cls(image.node, image.epoch, image.ordinal)
         account.head = image.head

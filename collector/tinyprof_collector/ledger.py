@@ -4,15 +4,19 @@ Everything here is pure: images come in when the collector starts, changes go ou
 list of messages that made them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from tinyprof_collector.accounting import Account, AccountImage
+from tinyprof_collector.accounting import Account
+from tinyprof_collector.ledger_image import Changes, Key, LedgerImage, NodeTotals, Told
 from tinyprof_collector.ledger_sums import LedgerSums, Sums
 from tinyprof_collector.missing_cause import NO_LONGER_LISTED, cause_of
+from tinyprof_collector.noted_account import Moves, NotedAccount
 from tinyprof_protocol.bounds import MAX_COUNT
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import MAX_EPOCHS_LISTED, AgentStatus
 from tinyprof_protocol.ranges import RangeSet
 from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerReply, LedgerRow
@@ -28,40 +32,6 @@ SUMMED = bytes(16)
 """Stands for the epoch in a row that sums up several."""
 
 
-class NodeTotals(Struct, frozen=True, omit_defaults=True):
-    """The sum of a node's epochs that were forgotten long ago."""
-
-    node: str
-    head: int = 0
-    stored: int = 0
-    expired: int = 0
-    discarded: int = 0
-    evicted: int = 0
-    stored_on_word: int = 0
-    missing: int = 0
-    resent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerImage:
-    """All accounts and sums as plain data."""
-
-    accounts: list[AccountImage]
-    totals: list[NodeTotals]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What has to be kept, in one transaction: accounts and sums as they are now, and accounts that went into a sum."""
-
-    accounts: list[AccountImage]
-    totals: list[NodeTotals]
-    gone: list[tuple[str, bytes]]
-
-    def __bool__(self) -> bool:
-        return bool(self.accounts or self.totals or self.gone)
-
-
 @dataclass(frozen=True, slots=True)
 class StoreCount:
     """What a store says of an epoch (or a node): records that it holds, and those that its retention has deleted."""
@@ -75,20 +45,27 @@ class StoreCount:
 class Ledger:
     """All accounts of this collector."""
 
-    def __init__(self, image: LedgerImage | None = None) -> None:
+    def __init__(self, image: LedgerImage | None = None, *, shared: bool = False) -> None:
+        """`shared`: other collectors keep accounts in the same state, so that each of ours notes what it has seen."""
+        self._kind: type[Account] = NotedAccount if shared else Account
+        self._shared = shared
+        self.restore(image or LedgerImage([], []))
+
+    def restore(self, image: LedgerImage) -> None:
+        """Begins anew with what was kept."""
         self._nodes: dict[str, dict[bytes, Account]] = {}
         self._totals: dict[str, NodeTotals] = {}
-        self._dirty: dict[tuple[str, bytes], Account] = {}
+        self._dirty: dict[Key, Account] = {}
         self._dirty_totals: set[str] = set()
-        self._gone: set[tuple[str, bytes]] = set()
+        self._gone: dict[Key, Account] = {}
         self._ordinal = 0
-        self._unrecalled: dict[tuple[str, bytes], Account] = {}
-        for kept in image.accounts if image else ():
-            account = self._nodes.setdefault(kept.node, {})[kept.epoch] = Account.from_image(kept)
+        self._unrecalled: dict[Key, Account] = {}
+        for kept in image.accounts:
+            account = self._nodes.setdefault(kept.node, {})[kept.epoch] = self._kind.from_image(kept)
             if not account.recalled:
                 self._unrecalled[kept.node, kept.epoch] = account
             self._ordinal = max(self._ordinal, kept.ordinal)
-        for totals in image.totals if image else ():
+        for totals in image.totals:
             self._totals[totals.node] = totals
         self._sums = LedgerSums()
         self._unsummed = {*self._nodes, *self._totals}
@@ -112,7 +89,7 @@ class Ledger:
         account = accounts.get(epoch)
         if account is None:
             self._ordinal += 1
-            account = accounts[epoch] = Account(node, epoch, self._ordinal)
+            account = accounts[epoch] = self._kind(node, epoch, self._ordinal)
             self._unrecalled[node, epoch] = account
             self._close_complete(node)
         account.forgotten = False
@@ -178,7 +155,7 @@ class Ledger:
         for accounts in self._nodes.values():
             for account in accounts.values():
                 there = held.get((account.node, account.epoch), RangeSet())
-                for first, last in account.quarantined.pairs():
+                for first, last in account.quarantined_here().pairs():
                     for a, b in there.absent(first, last):
                         for seq in range(a, b + 1):
                             self.release(account.node, account.epoch, seq, "discarded")
@@ -186,6 +163,8 @@ class Ledger:
     def release(self, node: str, epoch: bytes, seq: int, outcome: str) -> bool:
         """Moves a quarantined seq to stored, expired or discarded; False if it is not quarantined."""
         account = self.find(node, epoch)
+        if account is None and self._shared:  # the account of a partition that another collector serves now
+            account = self.open(node, epoch)
         if account is None or outcome not in ("stored", "expired", "discarded"):
             return False
         self._dirty[node, epoch] = account
@@ -199,14 +178,58 @@ class Ledger:
             [account.image() for account in self._dirty.values()],
             [self._totals[node] for node in self._dirty_totals],
             sorted(self._gone),
+            **self._noted(),
         )
+
+    def _noted(self) -> dict[str, Any]:
+        noted = {key: one for key, one in (self._dirty | self._gone).items() if isinstance(one, NotedAccount)}
+        return {
+            "moves": {key: account.moves for key, account in noted.items()},
+            "summed": [self._gone[key].image() for key in sorted(self._gone) if key in noted],
+            "known": frozenset(key for key, account in noted.items() if account.known),
+        }
 
     def kept(self) -> None:
         """The changes are safe."""
         self._unsummed |= self._changed_nodes()
+        for account in self._dirty.values():
+            if isinstance(account, NotedAccount):
+                account.moves, account.known = Moves(), True
         self._dirty.clear()
         self._dirty_totals.clear()
         self._gone.clear()
+
+    # ---- what other collectors have kept
+
+    def adopt(self, told: Told) -> None:
+        """Takes what the shared state knows better; nothing that is not kept yet may be among it."""
+        for image in told.accounts:
+            accounts = self._nodes.setdefault(image.node, {})
+            before = accounts.get(image.epoch)
+            account = accounts[image.epoch] = self._kind.from_image(image)
+            account.recalled = image.recalled
+            account.unlisted = before.unlisted if before is not None else 0
+            self._unrecalled.pop((image.node, image.epoch), None)
+            if not account.recalled:
+                self._unrecalled[image.node, image.epoch] = account
+            self._ordinal = max(self._ordinal, image.ordinal)
+            self._unsummed.add(image.node)
+        for node, epoch in told.gone:
+            self._nodes.get(node, {}).pop(epoch, None)
+            self._unrecalled.pop((node, epoch), None)
+            self._unsummed.add(node)
+        for totals in told.totals:
+            self._totals[totals.node] = totals
+            self._unsummed.add(totals.node)
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Lets go of every node outside of these partitions; all of it must have been kept."""
+        for node in self.nodes():
+            if partition_of(node) not in partitions:
+                for epoch in self._nodes.pop(node, {}):
+                    self._unrecalled.pop((node, epoch), None)
+                self._totals.pop(node, None)
+                self._unsummed.add(node)
 
     # ---- what a reader sees
 
@@ -264,13 +287,11 @@ class Ledger:
         for account in forgotten[: max(0, len(forgotten) - MAX_FORGOTTEN)]:
             row = row_of(account)
             totals = self._totals.get(node, NodeTotals(node))
-            names = [name for name in NodeTotals.__struct_fields__ if name != "node"]
-            sums = {name: min(MAX_COUNT, getattr(totals, name) + getattr(row, name)) for name in names}
-            self._totals[node] = NodeTotals(node, **sums)
+            self._totals[node] = totals.and_row(row)
             self._dirty_totals.add(node)
             self._dirty.pop((node, account.epoch), None)
             self._unrecalled.pop((node, account.epoch), None)
-            self._gone.add((node, account.epoch))
+            self._gone[node, account.epoch] = account
             del accounts[account.epoch]
 
 

@@ -8,7 +8,7 @@ and every step of the accounting may be repeated.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tinyprof_collector.accounting import sacks_for
@@ -19,11 +19,12 @@ from tinyprof_collector.ledger import Ledger, reply_of
 from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
 from tinyprof_collector.replay import Replay
-from tinyprof_collector.state.state import State, StateFailed
+from tinyprof_collector.state.state import SharedState, State, StateFailed, StateLost
 from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_collector.verification import store_counts
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.names import PARTITIONS
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.requests import LedgerReply, QuarantineReply, QuarantineRequest
 from tinyprof_protocol.topics import agent_topic
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 _HOLDS = (StoreFailed, StateFailed, QuarantineFailed)
 MAX_RETRY_AFTER_S = 300.0
 MAX_REPLAY = 500
+LOOK_AROUND_S = 1.0
 MAX_COUNTED_NODES = 10_000
 
 
@@ -70,11 +72,13 @@ class Pipeline:
         settings: PipelineSettings | None = None,
         on_stored: Callable[[list[Arrival], list[Arrival]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        partitions: Collection[int] | None = None,
     ) -> None:
         """Loads the accounts and brings them in line with the quarantine. Raises StateFailed and QuarantineFailed.
 
         `on_stored` is told which records are newly stored, and which came while the stores held them already: after a
-        kill between store and state, or a lost state. Each record is newly stored once.
+        kill between store and state, or a lost state. Each record is newly stored once. With a state that is shared the
+        ledger is that of the `partitions` served here.
         """
         if not stores:
             raise ValueError("a pipeline needs at least one store")
@@ -86,14 +90,20 @@ class Pipeline:
         self._settings = settings or PipelineSettings()
         self._on_stored = on_stored
         self._lock = threading.RLock()
-        self._ledger = Ledger(state.load())
-        self._ledger.reconcile(quarantine.records())
+        self._shared = state if isinstance(state, SharedState) else None
+        self._ledger = Ledger(shared=self._shared is not None)
+        self._partitions = frozenset(range(PARTITIONS) if partitions is None else partitions)
+        self._looked_s = monotonic()
+        self._state_is_lost = True
+        self._load()
         self._waiting: list[Message] = []
         self._counts = Counts()
         self._intake = Intake(stores, quarantine, self._ledger, clock, self._counts)
         self._replay = Replay(self._intake, quarantine, self._ledger, self._keep)
         self.holding: Holding | None = None
         """Set while a store, the state or the quarantine takes nothing: critical."""
+        self.taken: dict[int, str] = {}
+        """Partitions that another collector has claimed since this one did, with its id: they are its."""
 
     # ---- the way in
 
@@ -108,12 +118,15 @@ class Pipeline:
                 return []
             sacks: list[Publication] = []
             try:
+                self._load()
+                self._look_around()
                 self._intake.recall()
                 sacks += self._answer()
                 self._replay.finish()
                 self._handle_waiting()
                 sacks += self._answer()
             except _HOLDS as why:
+                self._state_is_lost = self._state_is_lost or isinstance(why, StateLost)
                 self._hold(why)
                 return sacks
             if self.holding is not None:
@@ -232,11 +245,31 @@ class Pipeline:
             self._counts.add("failures")
             self._intake.put_away([whole(message, f"{type(why).__name__}: {why}")])
 
+    def _load(self) -> None:
+        """At the start, and where the state went back in time. What was not answered by then comes again."""
+        if not self._state_is_lost:
+            return
+        self._ledger.restore(self._state.load())
+        self._ledger.reconcile(self._quarantine.records())
+        self._state_is_lost = False
+
+    def _look_around(self) -> None:
+        """Takes what other collectors have kept, and leaves them the partitions that they have claimed since."""
+        if self._shared is None or self._monotonic() - self._looked_s < LOOK_AROUND_S:
+            return
+        self._keep()
+        self._ledger.adopt(self._shared.look_around())
+        self.taken = dict(self._shared.taken())
+        self._ledger.keep_only(self._partitions - set(self.taken))
+        self._looked_s = self._monotonic()
+
     def _keep(self) -> None:
         changes = self._ledger.changes()
         if changes:
-            self._state.keep(changes)
+            told = self._state.keep(changes)
             self._ledger.kept()
+            if told is not None:
+                self._ledger.adopt(told)
 
     def _answer(self) -> list[Publication]:
         """Tells whoever follows what is stored, keeps what is accounted, and only then tells the agents.

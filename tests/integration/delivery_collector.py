@@ -8,7 +8,8 @@ import msgspec
 
 from tinyprof_collector.accounting import AccountImage
 from tinyprof_collector.inbox import Inbox
-from tinyprof_collector.ledger import Changes, LedgerImage, NodeTotals, StoreCount
+from tinyprof_collector.ledger import StoreCount
+from tinyprof_collector.ledger_image import Changes, LedgerImage, NodeTotals
 from tinyprof_collector.pipeline import Pipeline, PipelineSettings
 from tinyprof_collector.quarantine import Poison, Quarantine, QuarantineFailed, RecordKey
 from tinyprof_collector.state.sqlite import SqliteState

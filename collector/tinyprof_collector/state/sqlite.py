@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from tinyprof_collector.accounting import AccountImage
-from tinyprof_collector.ledger import Changes, LedgerImage, NodeTotals
+from tinyprof_collector.ledger_image import Changes, LedgerImage, NodeTotals
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.sqlite_rows import write_rows

@@ -7,12 +7,12 @@ from tinyprof_collector.ledger import (
     MAX_FORGOTTEN,
     SUMMED,
     Ledger,
-    LedgerImage,
     StoreCount,
     reply_of,
     row_of,
     sum_of_classes,
 )
+from tinyprof_collector.ledger_image import LedgerImage
 from tinyprof_collector.missing_cause import NO_LONGER_LISTED
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.codec import decode, encode
