@@ -1,7 +1,7 @@
 # The collector, from the wheel that `make wheel` puts into dist/. Build it from the top of the checkout.
 FROM python:3.11-slim
 COPY dist/tinyprof-*.whl /tmp/
-RUN wheel=$(ls /tmp/tinyprof-*.whl) && pip install --no-cache-dir "${wheel}[collector]" && rm "$wheel" \
+RUN wheel=$(ls /tmp/tinyprof-*.whl) && pip install --no-cache-dir "${wheel}[collector,redis]" && rm "$wheel" \
   && useradd --system --uid 10001 --home-dir /var/lib/tinyprof --create-home tinyprof
 USER 10001
 VOLUME /var/lib/tinyprof

@@ -8,7 +8,7 @@ with tinyprof.connect("mqtt://broker:1883") as fleet:
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeVar
 
@@ -153,7 +153,7 @@ class Fleet:
         """Where every record is. With `verify` the stores themselves are asked, which may take a minute."""
         timeout_s = max(self._timeout_s, VERIFY_WITHIN_S) if verify else self._timeout_s
         replies, gaps = self._ask_all("ledger", LedgerRequest(node, verify), LedgerReply, timeout_s)
-        rows = [row for reply in replies.values() for row in reply.rows]
+        rows = _one_an_epoch(row for reply in replies.values() for row in reply.rows)
         problems = [problem for reply in replies.values() for problem in reply.problems]
         ok = bool(replies) and not gaps and all(reply.ok for reply in replies.values())
         agents = [agent for reply in replies.values() for agent in reply.agents]
@@ -256,3 +256,13 @@ class Fleet:
         if not replies:
             raise FleetError(f"{'; '.join(gaps)}: look at the log of the collector")
         return replies, gaps
+
+
+def _one_an_epoch(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """Where a partition has just changed hands two collectors may know an epoch: the one that has accounted more."""
+    known: dict[tuple[str, bytes], LedgerRow] = {}
+    for row in rows:
+        before = known.setdefault((row.node, row.epoch), row)
+        if row.head - row.in_spool - row.missing > before.head - before.in_spool - before.missing:
+            known[row.node, row.epoch] = row
+    return list(known.values())

@@ -282,4 +282,6 @@ class RequestChannel:
 
 
 def _owners(live: dict[str, CollectorStatus], partition: int) -> list[str]:
-    return sorted(name for name, status in live.items() if partition in status.partitions)
+    """Who says that it serves a partition, the one that was started last first: of two it has taken over."""
+    owners = sorted(name for name, status in live.items() if partition in status.partitions)
+    return sorted(owners, key=lambda name: live[name].started_ns, reverse=True)

@@ -93,6 +93,31 @@ class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("influxdb.url: where is it? for example http://127.0.0.1:8086")
 
 
+class StateConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where what must survive a restart is kept. What it shows of itself holds no secret."""
+
+    use: Literal["sqlite", "redis"] = "sqlite"
+    """`sqlite`: a file of the state directory. `redis`: a server that several collectors share."""
+    url: str = ""
+    """redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path."""
+    url_file: str = ""
+    """A file whose first line is the URL with its password; it goes before `url`."""
+    ca_file: str = ""
+    prefix: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")] = "tinyprof"
+    """What the names of all keys there begin with: two fleets may share a server."""
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a Redis without an address, and for a URL that is none."""
+        if self.use == "redis" and not self.url and not self.url_file:
+            raise ValueError("url: where is it? for example redis://127.0.0.1:6379")
+        if self.url and not self.url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("url: not redis://host:port, rediss://host:port or unix:///path")
+
+    def __repr__(self) -> str:
+        return f"StateConfig(use={self.use!r}, prefix={self.prefix!r})"
+
+
 class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds between the broker and the stores; what is over them falls, is counted, and comes again."""
 
@@ -168,6 +193,7 @@ class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     status_interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     stop_timeout_s: Seconds = 10.0
     store: StoreConfig = StoreConfig()
+    state: StateConfig = StateConfig()
     ingest: IngestConfig = IngestConfig()
     health: HealthConfig = HealthConfig()
     endpoints: EndpointsConfig = EndpointsConfig()
@@ -179,6 +205,10 @@ class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         super().__post_init__()
         if not self.partitions or len(set(self.partitions)) != len(self.partitions):
             raise ValueError(f"partitions: name each of 0 to {PARTITIONS - 1} at most once, and at least one")
+        if self.state.use == "redis" and "sqlite" in self.store.use:
+            raise ValueError(
+                "store.use: the sqlite store is a file of one collector; with state.use = 'redis' take ['influxdb']"
+            )
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:

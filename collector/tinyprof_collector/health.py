@@ -70,6 +70,8 @@ class CollectorFacts:
     state_error: str = ""
     overlaps: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Partitions that another live collector serves too, by its id."""
+    taken: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Partitions that another collector has claimed after this one, by its id."""
 
 
 def assess(findings: Sequence[Finding]) -> Assessment:
@@ -185,6 +187,11 @@ def collector_health(facts: CollectorFacts, rules: HealthConfig) -> Assessment:
         findings.append(("critical", "the broker refuses its subscriptions; check the access list"))
     if facts.missing and facts.missing_for_s > rules.missing_critical_s:
         findings.append(("critical", f"{facts.missing} records missing for {facts.missing_for_s:.0f} s"))
+    for name, partitions in facts.taken.items():
+        text = f"collector {name} has claimed partitions {shown(partitions)} after this one and serves them; "
+        findings.append(
+            ("critical", f"{text}to have them back, start this one again; else take them from its partitions")
+        )
     for name, partitions in facts.overlaps.items():
         text = f"collector {name} serves its partitions too ({shown(partitions)}); each may have one collector"
         findings.append(("warning", text))

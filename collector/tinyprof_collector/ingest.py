@@ -5,7 +5,7 @@ them: records come again, statuses come again within their interval, and a clien
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -141,10 +141,21 @@ class Ingest:
         """Those have a taker of their own, who must not wait for others."""
         self.peers = BoundedQueue(MAX_PEER_STATUSES, self.wake)
         self.others = 0
+        self.left = 0
+        """Messages of agents whose partition another collector has taken over."""
+        self._left: frozenset[str] = frozenset()
+
+    def leave(self, partitions: Collection[int]) -> None:
+        """Takes nothing more of agents in these partitions; from any thread."""
+        if len(partitions) != len(self._left):
+            self._left = frozenset(f"{partition:02d}" for partition in partitions)
 
     def take(self, message: Message) -> None:
         """Puts a message into its queue."""
         self._watchdog.heard(self._monotonic_s())
+        if self._left and not self._left.isdisjoint(message.topic.split("/", 3)[2:3]):
+            self.left += 1
+            return
         match route(message.topic, self._collector):
             case "records":
                 self._put_records(message)
@@ -167,4 +178,5 @@ class Ingest:
             "statuses_dropped": self.statuses.dropped + self.peers.dropped,
             "requests_dropped": self.requests.dropped + self.profile_requests.dropped,
             "messages_ignored": self.others,
+            "messages_left_to_others": self.left,
         }

@@ -22,12 +22,13 @@ from tinyprof_collector.health import (
     collector_health,
     store_health,
 )
-from tinyprof_collector.peers import Peers
+from tinyprof_collector.peers import Peers, by_collector
 from tinyprof_collector.presence import Agent, Presence
 from tinyprof_collector.replies import check_board, counted_by_health
 from tinyprof_collector.stores.store import Arrival, BoardLatest
 from tinyprof_collector.summaries import MAX_AT_ONCE, BoardKey, Summaries, history_of, page
 from tinyprof_protocol.bounds import MAX_COUNT
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, LedgerReply, StatusReply
 
@@ -96,6 +97,7 @@ class LiveState:
         self._missing = MissingSince()
         self._pipeline = PipelineView()
         self._link = LinkView()
+        self._taken: dict[int, str] = {}
 
     # ---- what comes in
 
@@ -108,6 +110,8 @@ class LiveState:
     def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> bool:
         """Takes an agent's status; False where there is no room for one more agent."""
         with self._lock:
+            if self._is_left(status.node):
+                return False
             before = self._presence.agents.get(status.node)
             listed = set(before.boards) if before else set()
             agent = self._presence.hear(status, now_ns, retained=retained)
@@ -121,10 +125,20 @@ class LiveState:
         with self._lock:
             self._peers.hear(status, now_ns, retained=retained)
 
+    def leave(self, taken: Mapping[int, str]) -> None:
+        """Partitions that other collectors have claimed after us, with their ids: nothing of them is told any more."""
+        with self._lock:
+            self._taken = dict(taken)
+            if taken:
+                self._presence.let_go(self._is_left)
+                self._summaries.let_go(self._is_left)
+
     def stored(self, new: Sequence[Arrival], now_ns: int) -> None:
         """Takes records that the stores have just got. What they held before was counted when it was new."""
         with self._lock:
             for node, group in groupby(new, key=_node_of):
+                if self._is_left(node):
+                    continue
                 self._summaries.stored(node, [arrival.record for arrival in group], now_ns, self._skew_ns(node))
 
     def check_board(self, node: str, board: str) -> None:
@@ -243,6 +257,9 @@ class LiveState:
 
     # ---- with the lock held
 
+    def _is_left(self, node: str) -> bool:
+        return bool(self._taken) and partition_of(node) in self._taken
+
     def _skew_ns(self, node: str) -> int:
         agent = self._presence.agents.get(node)
         return int((agent.skew_ms or 0.0) * 1e6) if agent else 0
@@ -263,6 +280,7 @@ class LiveState:
 
     def _collector_status(self, now_ns: int) -> CollectorStatus:
         view, link = self._pipeline, self._link
+        served = [partition for partition in sorted(self._config.partitions) if partition not in self._taken]
         found = collector_health(
             CollectorFacts(
                 stores=view.stores,
@@ -274,7 +292,8 @@ class LiveState:
                 id_clash=link.clash,
                 dead_threads=link.dead_threads,
                 state_error=view.state_error,
-                overlaps=self._peers.overlaps(self._config.partitions, now_ns, self._config.health.stale_intervals),
+                overlaps=self._peers.overlaps(served, now_ns, self._config.health.stale_intervals),
+                taken=by_collector(self._taken),
             ),
             self._config.health,
         )
@@ -286,7 +305,7 @@ class LiveState:
             time_ns=now_ns,
             started_ns=self._started_ns,
             interval_s=self._config.status_interval_s,
-            partitions=sorted(self._config.partitions),
+            partitions=served,
             health=found.health,
             reasons=list(found.reasons),
             stores={name: store_health(why) for name, why in view.stores.items()},

@@ -3,7 +3,7 @@
 Pure state over plain data: every time is an argument, in ns of the collector's wall clock.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tinyprof_collector.presence import said_ns
@@ -35,6 +35,14 @@ class Peers:
             if both and now_ns - heard_ns <= stale_intervals * max(status.interval_s, 1.0) * 1e9:
                 found[name] = both
         return found
+
+
+def by_collector(taken: Mapping[int, str]) -> dict[str, list[int]]:
+    """Partitions by the collector that has them."""
+    found: dict[str, list[int]] = {}
+    for partition, name in sorted(taken.items()):
+        found.setdefault(name, []).append(partition)
+    return found
 
 
 def shown(partitions: Iterable[int]) -> str:

@@ -3,7 +3,7 @@
 Pure state over plain data: every time is an argument. `now_ns` is the collector's wall time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,6 +69,11 @@ class Presence:
         if status.state == "online":
             self._note_online(agent, status, now_ns, retained=retained)
         return agent
+
+    def let_go(self, is_left: Callable[[str], bool]) -> None:
+        """Forgets the nodes that are no longer ours."""
+        for node in [node for node in self.agents if is_left(node)]:
+            del self.agents[node]
 
     def _make_room(self, now_ns: int) -> bool:
         """Lets the agent go that was silent for longest, if it is long silent: names are anybody's to invent."""

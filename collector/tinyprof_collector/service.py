@@ -42,12 +42,13 @@ from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
 from tinyprof_collector.replies import CannotAnswer, Replies, Sources
 from tinyprof_collector.sack_lag import SackLag
 from tinyprof_collector.self_report import Parts, SelfReport
-from tinyprof_collector.state.sqlite import SqliteState
+from tinyprof_collector.state.opening import open_state
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.opening import boards_before, open_store, source_for
 from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import EncodedProfileReply, ProfileRequest
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
 from tinyprof_protocol.records import Sample
 from tinyprof_protocol.requests import (
@@ -132,8 +133,7 @@ class Collector:
 
     def _open(self, opened: contextlib.ExitStack) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        # The state is held by one process: a second collector on the same directory fails here.
-        self._state = SqliteState(self.state_dir / "state.sqlite")
+        self._state = open_state(self._config, self.state_dir)
         opened.callback(self._state.close)
         self._quarantine = Quarantine(self.state_dir / "quarantine.sqlite")
         opened.callback(self._quarantine.close)
@@ -155,7 +155,8 @@ class Collector:
         self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts)
         book = JobBook(config.replies.max_jobs, self._live.agents(), config.health.stale_intervals)
         self._jobs = JobKeeper(book, self._job_store)
-        self._live.restore(boards_before(self._stores[0]), self._clock.wall_ns())
+        before = [one for one in boards_before(self._stores[0]) if partition_of(one.node) in config.partitions]
+        self._live.restore(before, self._clock.wall_ns())
         with self._stores[0].read() as reader:
             self._jobs.catch_up(reader, self._clock.wall_ns())
         self._pipeline = Pipeline(
@@ -165,6 +166,7 @@ class Collector:
             self._clock.wall_ns,
             on_stored=self._on_stored,
             monotonic=self._clock.monotonic_s,
+            partitions=config.partitions,
         )
         self._watchdog = Watchdog(config.ingest.watchdog_intervals * config.status_interval_s)
         self._inbox = Inbox(config.ingest.batches_per_agent, config.ingest.max_batches, config.ingest.max_bytes)
@@ -290,6 +292,7 @@ class Collector:
         if self._ledger_seen_s is None or now_s - self._ledger_seen_s >= self._config.status_interval_s:
             self._ledger_seen_s = now_s
             self._sums = self._pipeline.ledger_sums()
+        self._leave_to_others()
         holding = self._pipeline.holding
         stores = {store.name: store.check() or "" for store in self._stores}
         kept = self._state.check() or self._quarantine.check() or ""
@@ -307,6 +310,12 @@ class Collector:
 
     def _more_counts(self) -> Mapping[str, int]:
         return {**self._cache.counters(), **self._jobs.counters(), **self._jobs.gauges()}
+
+    def _leave_to_others(self) -> None:
+        """What another collector has claimed is its: this one takes, tells and sends nothing more for it."""
+        taken = self._pipeline.taken
+        self._ingest.leave(taken)
+        self._live.leave(taken)
 
     # ---- the control thread
 

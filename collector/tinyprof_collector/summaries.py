@@ -190,6 +190,13 @@ class Summaries:
         if self._history(key) is not None:
             self.boards[key] = history
 
+    def let_go(self, is_left: Callable[[str], bool]) -> None:
+        """Forgets the boards of nodes that are no longer ours; what is published of them stays as it is."""
+        for key in [key for key in self.boards if is_left(key[0])]:
+            del self.boards[key]
+            self._shown.pop(key, None)
+            self._touched.discard(key)
+
     def touch(self, keys: Iterable[BoardKey]) -> None:
         """Boards whose presence or health may have changed."""
         for key in keys:

@@ -36,6 +36,7 @@ class FakeCollector:
     partitions: list[int] = field(default_factory=lambda: list(range(16)))
     answers: dict[str, Callable[[object], list[object]]] = field(default_factory=dict)
     requests: list[tuple[str, object]] = field(default_factory=list)
+    started_ns: int = 0
 
     def __post_init__(self) -> None:
         self.up = threading.Event()
@@ -55,7 +56,7 @@ class FakeCollector:
         self.connection.stop([self.status("offline")])
 
     def status(self, state: str) -> Publication:
-        status = CollectorStatus(self.name, state, partitions=self.partitions)
+        status = CollectorStatus(self.name, state, started_ns=self.started_ns, partitions=self.partitions)
         return Publication(topics.collector_status(self.name), encode(status), retain=True)
 
     def _on_connected(self) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from tinyprof import __version__
 from tinyprof.cli import tinyprof
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
+from tinyprof.partition_list import partitions_given
 from tinyprof_models.catalogue import shipped_model
 from tinyprof_protocol.jobs import ProfileReply
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
@@ -429,3 +430,21 @@ def test_an_item_that_is_not_in_quarantine_is_one_line_and_exit_1(collector, bro
     result = call("quarantine", action, "77", broker=broker.url)
     assert result.exit_code == 1
     assert one_line(result).startswith("tinyprof: no item 77 is in quarantine")
+
+
+# ---- a collector's partitions
+
+
+@pytest.mark.parametrize(
+    ("text", "partitions"),
+    [("0-15", list(range(16))), ("3", [3]), ("8-9, 1,9", [1, 8, 9]), ("0-0", [0])],
+)
+def test_partitions_on_the_command_line(text, partitions) -> None:
+    assert partitions_given(None, None, text) == partitions
+
+
+@pytest.mark.parametrize("text", ["", "16", "0-16", "7-3", "a", "-1", "1-", "1--2", "²"])
+def test_partitions_that_are_none_are_wrong_use(text) -> None:
+    result = call("collector", "run", "--partitions", text)
+    assert result.exit_code == 2
+    assert "--partitions" in result.stderr

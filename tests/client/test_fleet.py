@@ -5,18 +5,27 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec import structs
 
 import tinyprof
 from tinyprof.board_names import UnknownBoard
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof.fleet import Fleet
-from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, NoCollector, what_to_do
+from tinyprof.request_channel import (
+    BrokerUnreachable,
+    CollectorSilent,
+    FleetError,
+    Heard,
+    NoCollector,
+    live_collectors,
+    what_to_do,
+)
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Hooks, Publication
 from tinyprof_protocol.jobs import ProfileReply, ProfileRequest, Progress
 from tinyprof_protocol.names import partition_of
-from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.presence import BoardSummary, CollectorStatus
 from tinyprof_protocol.request_reply import RequestFailed
 from tinyprof_protocol.requests import (
     BoardsReply,
@@ -93,6 +102,27 @@ def test_history_goes_to_the_collector_that_owns_the_partition(collector, addres
     assert wrong.requests == []
 
 
+def test_of_two_that_say_they_own_a_partition_the_one_started_last_is_asked(collector, address) -> None:
+    answer = boards_answer(summary("host")) | {"history": lambda _: [HistoryReply([Point(5, 1.5)])]}
+    own = partition_of(NODE)
+    frozen = collector({}, name="a-frozen", started_ns=1, partitions=list(range(own + 1)))
+    collector(answer, name="taker", started_ns=2, partitions=list(range(own, 16)))
+    with Fleet(address) as fleet:
+        fleet._channel.collectors()
+        assert fleet.history(f"{NODE}/host", "ttft_ms").points == [Point(5, 1.5)]
+    assert frozen.requests == []
+
+
+def test_a_collector_is_live_until_it_was_silent_for_three_of_its_intervals() -> None:
+    slow, quick = CollectorStatus("slow", "online", interval_s=10.0), CollectorStatus("quick", "online", interval_s=0.1)
+    heard = {"slow": Heard(slow, 100.0), "quick": Heard(quick, 100.0)}
+    assert set(live_collectors(heard, 103.0)) == {"slow", "quick"}
+    assert set(live_collectors(heard, 103.1)) == {"slow"}
+    assert set(live_collectors(heard, 130.1)) == set()
+    heard["slow"] = Heard(structs.replace(slow, state="offline"), 130.0)
+    assert live_collectors(heard, 130.0) == {}
+
+
 def test_history_of_a_series_asks_for_it(collector, address) -> None:
     right = collector(boards_answer(summary("host")) | {"history": lambda _: [HistoryReply([])]})
     with Fleet(address, wall_ns=lambda: 10**18) as fleet:
@@ -140,6 +170,14 @@ def test_the_ledger_is_ok_only_when_every_collector_says_so(collector, address) 
     assert sum(r.stored for r in ledger.rows) == 7
     assert not ledger.ok
     assert ledger.problems == ["1 is missing"]
+
+
+def test_an_epoch_that_changes_hands_has_one_row_that_of_who_knows_more(collector, address) -> None:
+    early = LedgerRow("s.a", EPOCH, head=9, stored=2, in_spool=7)
+    collector({"ledger": lambda _: [LedgerReply([early], ok=True)]}, name="one", partitions=list(range(9)))
+    collector({"ledger": lambda _: [LedgerReply([row("s.a", 8)], ok=True)]}, name="two", partitions=list(range(8, 16)))
+    with Fleet(address) as fleet:
+        assert fleet.ledger().rows == [row("s.a", 8)]
 
 
 def test_the_ledger_is_not_ok_while_partitions_have_no_owner(collector, address) -> None:

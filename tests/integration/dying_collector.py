@@ -10,22 +10,24 @@ import sys
 from pathlib import Path
 
 from tinyprof_collector import config, service
-from tinyprof_collector.ledger import Changes
-from tinyprof_collector.state.sqlite import SqliteState
+from tinyprof_collector.ledger_image import Changes, Told
+from tinyprof_collector.state.opening import open_state
+from tinyprof_collector.state.state import State
 
 
-class DyingState(SqliteState):
-    """Dies when it should keep what the store has just committed."""
+def dying(state: State, die_at: int) -> State:
+    """The state, whose `keep` dies instead at the `die_at`-th time that it should keep what the store has committed."""
+    keep, left = state.keep, [die_at]
 
-    die_at = 0
-
-    def keep(self, changes: Changes) -> None:
-        """Keeps, or dies before it has."""
+    def keep_or_die(changes: Changes) -> Told | None:
         if changes.accounts:
-            DyingState.die_at -= 1
-            if DyingState.die_at == 0:
+            left[0] -= 1
+            if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-        super().keep(changes)
+        return keep(changes)
+
+    state.keep = keep_or_die  # type: ignore[method-assign]
+    return state
 
 
 def main() -> int:
@@ -33,8 +35,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--die-at", type=int, required=True)
     options = parser.parse_args()
-    DyingState.die_at = options.die_at
-    service.SqliteState = DyingState  # type: ignore[misc]
+    service.open_state = lambda config, folder: dying(open_state(config, folder), options.die_at)
     return service.run(config.load_config(options.config))
 
 

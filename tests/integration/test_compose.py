@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from redis_server import RedisServer
 
 from tinyprof_collector.config import load_config
 
@@ -23,6 +24,17 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The configuration as compose reads it, with the settings of .env.example."""
+    return read_by_compose(tmp_path_factory, "docker-compose.yml")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same with what several collectors need."""
+    return read_by_compose(tmp_path_factory, "docker-compose.yml", "deploy/several-collectors.yml")
+
+
+def read_by_compose(tmp_path_factory: pytest.TempPathFactory, *files: str) -> dict[str, Any]:
+    """What compose makes of these files."""
     program = shutil.which("docker-compose")
     if program is None:
         if os.environ.get("TINYPROF_TEST_EVERYTHING"):
@@ -34,15 +46,16 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     shutil.copy(ROOT / "docker-compose.yml", folder)
     shutil.copy(ROOT / ".env.example", folder / ".env")
     (folder / "deploy").symlink_to(ROOT / "deploy")
-    done = subprocess.run([program, "config"], cwd=folder, capture_output=True, text=True, check=False)
+    named = [word for file in files for word in ("-f", file)]
+    done = subprocess.run([program, *named, "config"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "variable is not set" not in done.stderr
     read: dict[str, Any] = yaml.safe_load(done.stdout)
     return read
 
 
-def test_every_service_is_bounded_and_comes_back(composed: dict[str, Any]) -> None:
-    for name, service in composed["services"].items():
+def test_every_service_is_bounded_and_comes_back(composed: dict[str, Any], several: dict[str, Any]) -> None:
+    for name, service in [*composed["services"].items(), *several["services"].items()]:
         assert service["restart"] == "unless-stopped", name
         assert service["logging"]["options"]["max-size"], name
 
@@ -95,6 +108,39 @@ def test_the_collector_takes_its_environment(composed: dict[str, Any], tmp_path:
     initial = composed["services"]["influxdb"]["environment"]
     assert config.store.influxdb.bucket == initial["DOCKER_INFLUXDB_INIT_BUCKET"]
     assert config.store.influxdb.org == initial["DOCKER_INFLUXDB_INIT_ORG"]
+
+
+def test_two_collectors_split_the_fleet_and_share_a_redis(several: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "collector-broker").write_text("mqtts://collector:x@mosquitto:8883")
+    configs = []
+    for name in ("collector", "collector-two"):
+        environment = several["services"][name]["environment"].items()
+        inside = {key: str(value).replace("/run/secrets", str(tmp_path)) for key, value in environment}
+        configs.append(load_config(None, inside))
+    one, two = configs
+    assert one.id != two.id
+    assert sorted(one.partitions + two.partitions) == list(range(16))
+    assert one.state == two.state
+    assert one.store == two.store
+    assert "state" in several["services"]["redis"]["networks"]
+    assert several["networks"]["state"]["internal"] is True
+    assert "ports" not in several["services"]["redis"]
+
+
+def test_the_redis_of_compose_starts_so_and_has_each_write_on_disk(several: dict[str, Any], tmp_path: Path) -> None:
+    program, *options = several["services"]["redis"]["command"]
+    assert program == "redis-server"
+    server = RedisServer(tmp_path, tuple(options)).start()
+    try:
+        with server.client() as client:
+            assert client.config_get("appendfsync") == {"appendfsync": "always"}
+            client.set("kept", "1")
+        server.kill()
+        server.start()
+        with server.client() as client:
+            assert client.get("kept") == b"1"
+    finally:
+        server.stop()
 
 
 def test_the_health_check_asks_where_the_collector_listens() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from tinyprof.options import json_option, service_broker_option
+from tinyprof.partition_list import partitions_given
 from tinyprof.terminal import CheckFailed, WrongUse, emit_json
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ def command() -> None:
 @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration, TOML.  [default: none]")
 @service_broker_option
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Goes before the configuration.")
+@click.option(
+    "--partitions", callback=partitions_given, metavar="0-15", help="Which to serve; goes before the configuration."
+)
 @click.pass_context
-def run_collector(ctx: click.Context, path: Path | None, broker: str | None, state_dir: Path | None) -> int:
+def run_collector(
+    ctx: click.Context, path: Path | None, broker: str | None, state_dir: Path | None, partitions: list[int] | None
+) -> int:
     """Runs a collector.
 
     Until it is told to stop, by SIGTERM or Ctrl-C.
@@ -41,6 +47,8 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
         environment["TINYPROF_BROKER"] = broker
     if state_dir is not None:
         environment["TINYPROF_STATE_DIR"] = str(state_dir)
+    if partitions is not None:
+        environment["TINYPROF_PARTITIONS"] = ",".join(map(str, partitions))
     config = _configuration(path, environment)
 
     def imported() -> "Callable[[Config], int]":
@@ -57,7 +65,8 @@ def run_collector(ctx: click.Context, path: Path | None, broker: str | None, sta
 def check_collector(path: Path | None, as_json: bool) -> int:
     """Says whether the stores can be used.
 
-    Asks an InfluxDB whether it takes lines and answers questions: that its address, bucket and token are right.
+    Asks an InfluxDB whether it takes lines and answers questions: that its address, bucket and token are right. Asks a
+    Redis whether it can keep the state.
     """
     config = _configuration(path, os.environ)
     wrong: dict[str, str | None] = {}
@@ -78,12 +87,37 @@ def check_collector(path: Path | None, as_json: bool) -> int:
         wrong["influxdb"] = _with_packages(checked)
     if "sqlite" in config.store.use:
         wrong["sqlite"] = None
+    state = _with_packages(lambda: _state_is_wrong(config))
     if as_json:
-        emit_json({"stores": {name: why or "" for name, why in wrong.items()}})
+        emit_json({"stores": {name: why or "" for name, why in wrong.items()}, "state": state or ""})
+        return 1 if any(wrong.values()) or state else 0
     for name, why in wrong.items():
-        if not as_json:
-            click.echo(why or f"store {name}: all is right", err=why is not None)
-    return 1 if any(wrong.values()) else 0
+        click.echo(why or f"store {name}: all is right", err=why is not None)
+    if config.state.use == "redis":
+        click.echo(state or "state redis: all is right", err=state is not None)
+    return 1 if any(wrong.values()) or state else 0
+
+
+def _state_is_wrong(config: "Config") -> str | None:
+    """Why a Redis cannot keep the state; a file is only opened when it is needed."""
+    if config.state.use != "redis":
+        return None
+    from tinyprof_collector.redis_link import CannotUseRedis, RedisLink
+    from tinyprof_collector.state.redis import RedisState
+    from tinyprof_collector.state.state import StateFailed
+
+    try:
+        link = RedisLink(config.state)
+    except CannotUseRedis as why:
+        return str(why)
+    state = RedisState(link, config.id, config.partitions)
+    try:
+        state.check_server()
+    except StateFailed as why:
+        return str(why)
+    finally:
+        state.close()
+    return None
 
 
 @command.command("setup")

@@ -79,6 +79,6 @@ def test_the_agents_side_of_the_host_driver_loads_no_numpy() -> None:
     code = (
         "import sys, tinyprof_agent.worker, tinyprof_agent.drivers.host as host;"
         "from tinyprof_models.catalogue import shipped_models; shipped_models();"
-        "sys.exit(any(name.split('.')[0] in ('numpy', 'textual', 'influxdb_client') for name in sys.modules))"
+        "sys.exit(any(name.split('.')[0] in ('numpy', 'textual', 'influxdb_client', 'redis') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -164,7 +164,8 @@ def test_the_agent_loads_neither_the_dashboard_nor_the_stores_nor_numpy() -> Non
         "from tinyprof_agent.boards import BoardConfig, driver_kinds, make_driver\n"
         "from tinyprof_agent.config import load_config\n"
         "make_driver(BoardConfig('b', 'host', options={'model': 'stories260k-q8_0'}), lambda: 0)\n"
-        "print(sorted({'textual', 'influxdb_client', 'numpy', 'tinyprof_collector', 'tinyprof'} & sys.modules.keys()))"
+        "strangers = {'textual', 'influxdb_client', 'redis', 'numpy', 'tinyprof_collector', 'tinyprof'}\n"
+        "print(sorted(strangers & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

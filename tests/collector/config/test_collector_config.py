@@ -39,8 +39,8 @@ def test_the_sample_shows_every_key_with_its_default():
     [
         ("nonsense = 1", "nonsense: unknown key"),
         ("[ingest]\nmax_batch = 1", "ingest.max_batch: unknown key; did you mean ingest.max_batches?"),
-        ('[store.sqlite]\nfile = ""', "store.sqlite.file: unknown key; did you mean store.influxdb.ca_file?"),
-        ('[store]\nca_file = "x"', "store.ca_file: unknown key; did you mean store.influxdb.ca_file?"),
+        ('[store.sqlite]\nfile = ""', "store.sqlite.file: unknown key; did you mean state.ca_file?"),
+        ('[store]\nca_file = "x"', "store.ca_file: unknown key; did you mean state.ca_file?"),
         ("[store.sqlite]\nretention_days = -1", "store.sqlite.retention_days: expected float > 0.0"),
         ("partitions = [1, 77]", "partitions[1]: expected integer <= 15"),
         ("partitions = [1, 1]", "partitions: name each of 0 to 15 at most once, and at least one"),
@@ -48,6 +48,12 @@ def test_the_sample_shows_every_key_with_its_default():
         ('id = "a.b"', "id: expected a name: 1 to 63 of a-z, 0-9 and '-', not starting with '-'"),
         ('[store]\nuse = ["influxdb"]', "store.influxdb.url: where is it? for example http://127.0.0.1:8086"),
         ('[store]\nuse = ["sqlite", "sqlite"]', "store.use: name each store once"),
+        ('[state]\nuse = "redis"', "state.url: where is it? for example redis://127.0.0.1:6379"),
+        ('[state]\nurl = "127.0.0.1:6379"', "state.url: not redis://host:port, rediss://host:port or unix:///path"),
+        (
+            '[state]\nuse = "redis"\nurl = "redis://me:secret@db"',
+            "store.use: the sqlite store is a file of one collector; with state.use = 'redis' take ['influxdb']",
+        ),
         ('[store.influxdb]\nurl = "db:8086"', "store.influxdb.url: not http://host:port or https://host:port"),
         (
             '[store.influxdb]\nurl = "http://me:secret@db"',

@@ -112,6 +112,7 @@ def test_an_agent(subject, ledger, health, reason):
         (CollectorFacts(id_clash=True), "critical", "another client uses its id"),
         (CollectorFacts(subscriptions_refused=1), "critical", "refuses its subscriptions"),
         (CollectorFacts(dead_threads=["pipeline"]), "critical", "thread pipeline has ended"),
+        (CollectorFacts(taken={"b": [0, 1, 2]}), "critical", "collector b has claimed partitions 0-2 after this one"),
         (CollectorFacts(state_error="read-only"), "critical", "cannot be kept: read-only"),
     ],
 )

@@ -52,6 +52,26 @@ def test_each_topic_has_its_queue(topic, where):
     assert route(topic, "main") == where
 
 
+def test_agents_of_partitions_that_are_left_to_others_are_not_heard():
+    records: list[Message] = []
+    ingest = Ingest("main", records.append, Watchdog(30.0), lambda: 0.0)
+    ingest.leave({7: "b"})
+    ours, theirs = "lab.one", "lab.pi"
+    assert (partition_of(ours), partition_of(theirs)) == (3, 7)
+    for node in (ours, theirs):
+        for kind in ("records", "status"):
+            ingest.take(message(topics.agent_topic(node, kind)))
+    ingest.take(message(topics.requests("main", "status")))
+    ingest.take(message("7"))
+    assert [m.topic for m in records] == [topics.agent_topic(ours, "records")]
+    assert [m.topic for m in ingest.statuses.take()] == [topics.agent_topic(ours, "status")]
+    assert len(ingest.requests) == 1
+    assert ingest.counters()["messages_left_to_others"] == 2
+    ingest.leave({})
+    ingest.take(message(topics.agent_topic(theirs, "records")))
+    assert len(records) == 2
+
+
 def test_messages_are_sorted_and_any_of_them_calms_the_watchdog():
     now = [0.0]
     records: list[Message] = []
@@ -72,7 +92,8 @@ def test_messages_are_sorted_and_any_of_them_calms_the_watchdog():
     assert [m.topic for m in ingest.statuses.take()] == [topics.agent_topic("lab.pi", "status")]
     assert [m.topic for m in ingest.requests.take()] == [topics.requests("main", "status")]
     assert [m.topic for m in ingest.peers.take()] == [topics.collector_status("other")]
-    assert ingest.counters() == {"statuses_dropped": 0, "requests_dropped": 0, "messages_ignored": 1}
+    counted = {"statuses_dropped": 0, "requests_dropped": 0, "messages_ignored": 1, "messages_left_to_others": 0}
+    assert ingest.counters() == counted
     assert ingest.wake.is_set()
     assert watchdog.complaint(55.0) is None
     assert watchdog.complaint(55.1) is not None

@@ -7,6 +7,7 @@ from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.jobs import Job
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.requests import BoardsRequest
@@ -40,3 +41,20 @@ def test_what_is_stored_is_counted_with_its_board():
     live.stored([arrival(2)], NOW)
     (board,) = live.boards_page(BoardsRequest(), NOW).boards
     assert (board.results, board.valid) == (2, 2)
+
+
+def test_what_another_collector_has_claimed_is_told_by_it_alone():
+    live = live_state()
+    live.stored([arrival(1)], NOW)
+    live.leave({partition_of(NODE): "b"})
+    assert live.boards_page(BoardsRequest(), NOW).total == 0
+    assert not live.status_reply(NOW).agents
+    status = live.collector_status(NOW)
+    assert status.partitions == [partition for partition in range(16) if partition != partition_of(NODE)]
+    assert status.health == "critical"
+    assert f"collector b has claimed partitions {partition_of(NODE)} after this one" in status.reasons[0]
+    live.stored([arrival(2)], NOW)
+    live.hear(AgentStatus(NODE, "online", boards=[BoardPresence("b1", "host", "idle")]), NOW, retained=False)
+    assert not live.due_summaries(NOW, 10.0)
+    live.leave({})
+    assert live.collector_status(NOW).partitions == list(range(16))
