@@ -8,7 +8,7 @@ with tinyprof.connect("mqtt://broker:1883") as fleet:
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeVar
 
@@ -20,10 +20,13 @@ from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.jobs import Job, ProfileReply, Progress
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.records import Record
 from tinyprof_protocol.requests import (
     AgentDelivery,
     BoardsReply,
     BoardsRequest,
+    ForgetReply,
+    ForgetRequest,
     HistoryReply,
     HistoryRequest,
     LedgerReply,
@@ -32,6 +35,8 @@ from tinyprof_protocol.requests import (
     QuarantineReply,
     QuarantineRequest,
     RequestKind,
+    ResultsReply,
+    ResultsRequest,
     StatusReply,
     StatusRequest,
 )
@@ -42,6 +47,7 @@ REPLY_WITHIN_S = 5.0
 VERIFY_WITHIN_S = 60.0
 RUN_WITHIN_S = 600.0
 PAGE = 200
+RESULTS_PAGE = 64
 MAX_PAGES = 500
 _DAY_S = 86400.0
 
@@ -128,6 +134,14 @@ class Fleet:
                 return full
         return resolve(name, (BoardRef(one.node, one.board) for one in self.boards().boards))
 
+    def forget(self, board: str) -> bool:
+        """Takes a board out of the fleet's view until its next word; what was measured on it stays in the store.
+
+        False where the collector did not know it any more.
+        """
+        ref = self.find(board)
+        return self._ask_owner(ref.node, "forget", ForgetRequest(ref.node, ref.board), ForgetReply).forgotten
+
     def history(
         self, board: str, metric: str, since_s: float = _DAY_S, limit: int = 500, series: str = ""
     ) -> HistoryReply:
@@ -158,6 +172,27 @@ class Fleet:
         ok = bool(replies) and not gaps and all(reply.ok for reply in replies.values())
         agents = [agent for reply in replies.values() for agent in reply.agents]
         return FleetLedger(rows, ok, problems, gaps, agents)
+
+    # ---- results
+
+    def results(self, board: str, since_s: float | None = None, page: int = RESULTS_PAGE) -> Iterator[list[Record]]:
+        """Whole results of a board, oldest first, a page of at most `page` (1 to 256) at a time; each is asked for
+        when it is wanted. `since_s` None: all that the store has.
+
+        What comes late, with an older time than a page that was given already, is not in any. A board that was
+        forgotten is found by its full name.
+        """
+        ref = parse_full(board) or self.find(board)
+        until_ns = self._wall_ns()
+        after_ns = 0 if since_s is None else until_ns - round(since_s * 1e9)
+        while True:
+            request = ResultsRequest(ref.node, ref.board, after_ns, None, page)
+            reply = self._ask_owner(ref.node, "results", request, ResultsReply)
+            if reply.records:
+                yield reply.records
+                after_ns = reply.records[-1].time_ns
+            if not reply.records or not reply.more or after_ns > until_ns:
+                return
 
     # ---- runs
 

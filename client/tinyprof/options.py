@@ -37,6 +37,28 @@ def _checked_node(_ctx: click.Context, _parameter: click.Parameter, value: str |
     return value
 
 
+def board_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """`BOARD`, which a shell completes from what the broker keeps of the fleet."""
+    return click.argument("board", required=required, shell_complete=_boards)
+
+
+def metric_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """`METRIC`, which a shell completes."""
+    return click.argument("metric", required=required, shell_complete=_metrics)
+
+
+def _boards(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from tinyprof.completion import boards_like
+
+    return boards_like(incomplete, ctx.params.get("broker"))
+
+
+def _metrics(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from tinyprof.completion import metrics_like
+
+    return metrics_like(incomplete)
+
+
 def broker_option(command: Command) -> Command:
     """`--broker`, or TINYPROF_BROKER."""
     return click.option(

@@ -255,6 +255,11 @@ class Control:
         now_s = math.inf if self._stopping.is_set() else self._clock.monotonic_s()
         if now_s < self._summaries_from_s:
             return
+        forgotten = self._live.to_clear()
+        for number, (node, board) in enumerate(forgotten):
+            if self._connection.publish(Publication(topics.fleet(node, board), b"", retain=True)) is None:
+                self._live.uncleared(forgotten[number:])
+                return
         busy = self._duties.backlog() >= BUSY_FROM and not self._stopping.is_set()
         due = self._live.due_summaries(self._clock.wall_ns(), now_s, SUMMARIES_WHILE_BUSY if busy else MAX_AT_ONCE)
         for number, summary in enumerate(due):

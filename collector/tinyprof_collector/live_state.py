@@ -13,6 +13,7 @@ from operator import attrgetter
 
 from tinyprof_collector.config import Config
 from tinyprof_collector.delivery_report import Waits, with_agents
+from tinyprof_collector.forgotten import Forgotten
 from tinyprof_collector.health import (
     Assessment,
     CollectorFacts,
@@ -80,10 +81,11 @@ class LiveState:
         version: str,
         sack_lag_ms: Callable[[str], float | None] | None = None,
         more_counts: Callable[[], Mapping[str, int]] = dict,
+        forgotten: Forgotten | None = None,
     ) -> None:
         """`sack_lag_ms` says how long a node's batches wait for their acknowledgement; `more_counts` what others count.
 
-        Both are asked with the lock held.
+        Both are asked with the lock held. `forgotten` is what an earlier start was told to forget.
         """
         self._config = config
         self._sack_lag_ms = sack_lag_ms
@@ -93,6 +95,8 @@ class LiveState:
         self._lock = threading.Lock()
         self._presence = Presence()
         self._summaries = Summaries(config.health)
+        self._forgotten = Forgotten() if forgotten is None else forgotten
+        self._forgotten_written = threading.Lock()
         self._peers = Peers()
         self._missing = MissingSince()
         self._pipeline = PipelineView()
@@ -102,10 +106,13 @@ class LiveState:
     # ---- what comes in
 
     def restore(self, boards: Iterable[BoardLatest], now_ns: int) -> None:
-        """Takes what the store knows of the boards, at the start."""
+        """Takes what the store knows of the boards, at the start, but for those that were forgotten since."""
         with self._lock:
             for latest in boards:
-                self._summaries.restore((latest.node, latest.board), history_of(latest, now_ns))
+                key, history = (latest.node, latest.board), history_of(latest, now_ns)
+                if not self._forgotten.covers(key, history.last_seen_ns or 0):
+                    self._forgotten.heard(key)
+                    self._summaries.restore(key, history)
 
     def hear(self, status: AgentStatus, now_ns: int, *, retained: bool) -> bool:
         """Takes an agent's status; False where there is no room for one more agent."""
@@ -117,6 +124,12 @@ class LiveState:
             agent = self._presence.hear(status, now_ns, retained=retained)
             if agent is None:
                 return False
+            for board in list(agent.boards):
+                # A retained status may be from before: the broker says again what it was told long ago.
+                if self._forgotten.covers((status.node, board), agent.heard_ns):
+                    self._presence.forget(status.node, board)
+                else:
+                    self._forgotten.heard((status.node, board))
             self._summaries.touch((status.node, board) for board in listed | set(agent.boards))
             return True
 
@@ -140,6 +153,40 @@ class LiveState:
                 if self._is_left(node):
                     continue
                 self._summaries.stored(node, [arrival.record for arrival in group], now_ns, self._skew_ns(node))
+            for arrival in new if self._forgotten else ():
+                if arrival.record.body.board is not None:
+                    self._forgotten.heard((arrival.node, arrival.record.body.board))
+
+    def forget(self, node: str, board: str, now_ns: int) -> bool:
+        """Takes a board out of the fleet's view until its next word; False where it was not in it.
+
+        Returns once that would survive a loss of power. Raises ForgottenFailed.
+        """
+        with self._lock:
+            known = self._summaries.forget((node, board))
+            if known:
+                self._presence.forget(node, board)
+                self._forgotten.forget((node, board), now_ns)
+        self.keep_forgotten()
+        return known
+
+    def keep_forgotten(self) -> None:
+        """Writes down which boards are forgotten, if that has changed. Raises ForgottenFailed."""
+        with self._forgotten_written:
+            with self._lock:
+                data = self._forgotten.to_write()
+            if data is not None:
+                self._forgotten.write(data)
+
+    def to_clear(self) -> list[BoardKey]:
+        """Boards whose retained summaries the broker must let go of, once each."""
+        with self._lock:
+            return self._forgotten.take_to_clear()
+
+    def uncleared(self, keys: list[BoardKey]) -> None:
+        """Boards of which the broker could not be told."""
+        with self._lock:
+            self._forgotten.uncleared(keys)
 
     def check_board(self, node: str, board: str) -> None:
         """Raises CannotAnswer, with the nearest names, for a board that is not known."""
@@ -168,6 +215,7 @@ class LiveState:
         """The broker may have forgotten everything: all summaries are due anew."""
         with self._lock:
             self._summaries.forget_published()
+            self._forgotten.connected()
 
     # ---- what time brings
 
@@ -252,6 +300,7 @@ class LiveState:
                 **self._pipeline.counters,
                 **self._presence.counts,
                 **self._summaries.counts,
+                **self._forgotten.counts,
                 **self._more_counts(),
             }
 

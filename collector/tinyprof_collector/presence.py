@@ -91,6 +91,13 @@ class Presence:
         agent.boards = {board.board: board for board in status.boards}
         agent.board_since_ns = {name: agent.board_since_ns.get(name, now_ns) for name in agent.boards}
 
+    def forget(self, node: str, board: str) -> None:
+        """Takes a board out of what its agent lists, until the agent lists it again."""
+        agent = self.agents.get(node)
+        if agent is not None:
+            agent.boards.pop(board, None)
+            agent.board_since_ns.pop(board, None)
+
     def board(self, node: str, board: str) -> BoardPresence | None:
         """A board as its agent last described it, or None if it is not listed."""
         agent = self.agents.get(node)

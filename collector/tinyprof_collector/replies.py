@@ -29,12 +29,16 @@ from tinyprof_protocol.requests import (
     CacheReply,
     CacheRequest,
     Failure,
+    ForgetReply,
+    ForgetRequest,
     HistoryReply,
     HistoryRequest,
     LedgerReply,
     LedgerRequest,
     QuarantineReply,
     QuarantineRequest,
+    ResultsReply,
+    ResultsRequest,
     StatusReply,
     StatusRequest,
 )
@@ -69,6 +73,7 @@ class Sources:
     status: Callable[[], StatusReply]
     ledger: Callable[[LedgerRequest], LedgerReply]
     quarantine: Callable[[QuarantineRequest], QuarantineReply]
+    forget: Callable[[ForgetRequest], ForgetReply]
     cache: Callable[[CacheRequest], CacheReply]
 
 
@@ -131,6 +136,16 @@ def _history_of(asked: HistoryRequest, reader: Reader) -> HistoryReply:
     return HistoryReply(points, reader.runs(*who, MAX_RUNS), truncated, series, others, described)
 
 
+def _results(payload: bytes, sources: Sources) -> ResultsReply:
+    asked = decode(payload, ResultsRequest)
+    with sources.reader() as reader:
+        records = reader.results(asked.node, asked.board, asked.after_ns, asked.until_ns, asked.limit + 1)
+    if not records:
+        # A board that was forgotten may have results all the same; one that has none must be known.
+        check_board(asked.node, asked.board, sources.boards())
+    return ResultsReply(records[: asked.limit], more=len(records) > asked.limit)
+
+
 def _unknown_kind(kind: str) -> Failure:
     return Failure("unknown_request", f"no request is called {kind[:64]!r}; there are {', '.join(REQUEST_KINDS)}")
 
@@ -148,6 +163,12 @@ def _ledger(payload: bytes, sources: Sources) -> LedgerReply:
     return sources.ledger(decode(payload, LedgerRequest))
 
 
+def _forget(payload: bytes, sources: Sources) -> ForgetReply:
+    asked = decode(payload, ForgetRequest)
+    check_board(asked.node, asked.board, sources.boards())
+    return sources.forget(asked)
+
+
 def _cache(payload: bytes, sources: Sources) -> CacheReply:
     return sources.cache(decode(payload, CacheRequest))
 
@@ -158,11 +179,13 @@ def _quarantine(payload: bytes, sources: Sources) -> QuarantineReply:
 
 _ANSWERS: dict[str, Callable[[bytes, Sources], object]] = {
     "history": _history,
+    "results": _results,
     "boards": _boards,
     "status": _status,
     "ledger": _ledger,
     "quarantine": _quarantine,
     "cache": _cache,
+    "forget": _forget,
 }
 
 
@@ -185,6 +208,8 @@ def _cut(reply: Any) -> Any | None:
             return replace(reply, runs=runs[: len(runs) // 2], truncated=True)
         case HistoryReply(points=points) if points:
             return replace(reply, points=points[len(points) - len(points) // 2 :], truncated=True)
+        case ResultsReply(records=records) if len(records) > 1:
+            return replace(reply, records=records[: len(records) // 2], more=True)
         case BoardsReply(boards=boards) if boards:
             return replace(reply, boards=boards[: len(boards) // 2])
         case LedgerReply(rows=rows) if rows:

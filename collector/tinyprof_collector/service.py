@@ -25,6 +25,7 @@ from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
 from tinyprof_collector.delivery_report import Waits, settled_as_one
 from tinyprof_collector.endpoints import CannotListen, Endpoints
+from tinyprof_collector.forgotten import Forgotten, ForgottenFailed
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
 from tinyprof_collector.jobs.book import JobBook
@@ -54,6 +55,8 @@ from tinyprof_protocol.records import Sample
 from tinyprof_protocol.requests import (
     CacheReply,
     CacheRequest,
+    ForgetReply,
+    ForgetRequest,
     LedgerReply,
     LedgerRequest,
     QuarantineReply,
@@ -98,7 +101,15 @@ class Collector:
                 self._open(opened)
                 self._build()
                 self._start_endpoints(opened)
-            except (StoreFailed, StateFailed, QuarantineFailed, JobStoreFailed, CannotListen, OSError) as why:
+            except (
+                StoreFailed,
+                StateFailed,
+                QuarantineFailed,
+                JobStoreFailed,
+                ForgottenFailed,
+                CannotListen,
+                OSError,
+            ) as why:
                 raise CannotStart(" ".join(str(why).split())) from None
             self._opened = opened.pop_all()
         self._thread.start()
@@ -141,6 +152,7 @@ class Collector:
         opened.callback(self._close_cache)
         self._job_store = SqliteJobStore(self.state_dir / "jobs.sqlite")
         opened.callback(self._job_store.close)
+        self._forgotten = Forgotten(self.state_dir / "forgotten.json")
         self._stores: list[Store] = []
         for name in self._config.store.use:
             store = open_store(name, self._config, self.state_dir, self._clock)
@@ -152,7 +164,9 @@ class Collector:
         self._sack_lag = SackLag(self._clock.monotonic_s)
         self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_file)
         self._cache.restore(self._clock.wall_ns())
-        self._live = LiveState(config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts)
+        self._live = LiveState(
+            config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts, self._forgotten
+        )
         book = JobBook(config.replies.max_jobs, self._live.agents(), config.health.stale_intervals)
         self._jobs = JobKeeper(book, self._job_store)
         before = [one for one in boards_before(self._stores[0]) if partition_of(one.node) in config.partitions]
@@ -307,6 +321,10 @@ class Collector:
         )  # fmt: skip
         self._live.note_pipeline(view, self._clock.wall_ns())
         self._cache.keep(self._clock.wall_ns())
+        try:
+            self._live.keep_forgotten()
+        except ForgottenFailed as why:
+            log.warning("which boards are forgotten cannot be kept: %s", why)
 
     def _more_counts(self) -> Mapping[str, int]:
         return {**self._cache.counters(), **self._jobs.counters(), **self._jobs.gauges()}
@@ -339,6 +357,7 @@ class Collector:
             status=self._status_reply,
             ledger=self._ledger_reply,
             quarantine=self._quarantine_reply,
+            forget=self._forget_reply,
             cache=self._cache_reply,
         )
 
@@ -361,6 +380,12 @@ class Collector:
             return self._errand(lambda: self._pipeline.quarantine_reply(asked))
         except (QuarantineFailed, StateFailed) as why:
             raise CannotAnswer("quarantine_failed", str(why)) from None
+
+    def _forget_reply(self, asked: ForgetRequest) -> ForgetReply:
+        try:
+            return ForgetReply(self._live.forget(asked.node, asked.board, self._clock.wall_ns()))
+        except ForgottenFailed as why:
+            raise CannotAnswer("state_failed", f"it is forgotten until this collector starts anew: {why}") from None
 
     def _cached(self, asked: ProfileRequest) -> EncodedProfileReply | None:
         """From the cache, unless the job may have a result of its own already, or will have one."""

@@ -197,6 +197,12 @@ class Summaries:
             self._shown.pop(key, None)
             self._touched.discard(key)
 
+    def forget(self, key: BoardKey) -> bool:
+        """Lets go of all that is known of a board; False where nothing is. It begins anew with its next word."""
+        self._touched.discard(key)
+        self._shown.pop(key, None)
+        return self.boards.pop(key, None) is not None
+
     def touch(self, keys: Iterable[BoardKey]) -> None:
         """Boards whose presence or health may have changed."""
         for key in keys:

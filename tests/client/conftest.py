@@ -15,14 +15,24 @@ from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
-from tinyprof_protocol.requests import BoardsRequest, HistoryRequest, LedgerRequest, QuarantineRequest, StatusRequest
+from tinyprof_protocol.requests import (
+    BoardsRequest,
+    ForgetRequest,
+    HistoryRequest,
+    LedgerRequest,
+    QuarantineRequest,
+    ResultsRequest,
+    StatusRequest,
+)
 
 KINDS = {
     "boards": BoardsRequest,
+    "forget": ForgetRequest,
     "history": HistoryRequest,
     "ledger": LedgerRequest,
     "profile": ProfileRequest,
     "quarantine": QuarantineRequest,
+    "results": ResultsRequest,
     "status": StatusRequest,
 }
 

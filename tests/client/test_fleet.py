@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec import structs
+from protocol_examples import RECORD
 
 import tinyprof
 from tinyprof.board_names import UnknownBoard
@@ -37,6 +38,8 @@ from tinyprof_protocol.requests import (
     LedgerRow,
     Point,
     QuarantineReply,
+    ResultsReply,
+    ResultsRequest,
 )
 
 NODE = "lab.a1"
@@ -128,6 +131,32 @@ def test_history_of_a_series_asks_for_it(collector, address) -> None:
     with Fleet(address, wall_ns=lambda: 10**18) as fleet:
         fleet.history(f"{NODE}/host", "ttft_ms", series="all")
     assert right.requests[-1][1].series == "all"
+
+
+def test_results_are_asked_for_page_by_page_by_the_time_of_the_last(collector, address) -> None:
+    stored = [structs.replace(RECORD, time_ns=10**18 + number) for number in range(7)]
+
+    def answer(asked: ResultsRequest):
+        after = [record for record in stored if record.time_ns > asked.after_ns]
+        return [ResultsReply(after[: asked.limit], len(after) > asked.limit)]
+
+    owner = collector(boards_answer(summary("host")) | {"results": answer})
+    with Fleet(address, wall_ns=lambda: 10**18 + 100) as fleet:
+        pages = list(fleet.results("host", page=3))
+        assert list(fleet.results(f"{NODE}/host", since_s=98e-9)) == [stored[3:]]
+    assert pages == [stored[:3], stored[3:6], stored[6:]]
+    assert [kind for kind, _ in owner.requests] == ["boards", *4 * ["results"]]
+
+
+def test_results_end_at_the_time_when_they_were_asked_for(collector, address) -> None:
+    """A board that measures faster than its results are read keeps nobody for ever."""
+
+    def answer(asked: ResultsRequest):
+        return [ResultsReply([structs.replace(RECORD, time_ns=asked.after_ns + 10**9)], more=True)]
+
+    collector(boards_answer(summary("host")) | {"results": answer})
+    with Fleet(address, wall_ns=lambda: 5 * 10**9) as fleet:
+        assert len(list(fleet.results("host"))) == 6
 
 
 def test_an_unknown_board_gets_the_nearest_name(collector, address) -> None:

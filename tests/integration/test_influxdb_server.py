@@ -209,6 +209,17 @@ def test_history_and_what_stands_for_a_board(store):
     assert [run.decode_tps for run in board.newest] == [51.0, 53.0, 55.0, 57.0, 59.0]
 
 
+def test_results_come_in_pages_by_time(store):
+    sent = arrivals(range(1, 11))
+    store.write(sent)
+    with store.read() as reader:
+        first = reader.results(NODE, "alpha", limit=3)
+        rest = reader.results(NODE, "alpha", after_ns=first[-1].time_ns, limit=10)
+        until = reader.results(NODE, "alpha", until_ns=first[1].time_ns)
+    assert first + rest == [one.record for one in sent[::2]]
+    assert until == first[:2]
+
+
 def test_setup_makes_what_is_missing_and_leaves_what_is_there(fresh):
     bucket = fresh.bucket()["id"]
     fresh.request("DELETE", f"/api/v2/buckets/{bucket}")

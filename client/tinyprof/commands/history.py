@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinyprof.options import broker_address, broker_option, json_option, to_seconds
+from tinyprof.options import board_argument, broker_address, broker_option, json_option, metric_argument, to_seconds
 from tinyprof.terminal import emit_json, one_line, table
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ PROMPT_CHARACTERS = 24
 
 
 @click.command("history")
-@click.argument("board")
-@click.argument("metric")
+@board_argument()
+@metric_argument()
 @click.option("--since", "since_s", default="24h", show_default=True, callback=to_seconds, metavar="DURATION",
               help="How far back.")  # fmt: skip
 @click.option("--limit", default=500, show_default=True, type=click.IntRange(1, 5000), help="At most so many values.")

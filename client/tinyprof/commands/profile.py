@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tinyprof.options import broker_address, broker_option, json_option, to_seconds
+from tinyprof.options import board_argument, broker_address, broker_option, json_option, to_seconds
 from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json, one_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _WithWhatShips(click.Command):
 
 
 @click.command("profile", cls=_WithWhatShips)
-@click.argument("board", required=False)
+@board_argument(required=False)
 @click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
 @click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
 @click.option("--target", metavar="TARGET", help="A folder of firmware/targets, in its emulator; no broker needed.")

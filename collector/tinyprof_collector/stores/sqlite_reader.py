@@ -49,6 +49,10 @@ _NEWEST = "SELECT data FROM records WHERE board_id = ? AND kind = ? ORDER BY tim
 _NEWEST_OF_SERIES = """SELECT data FROM records WHERE board_id = ? AND kind = ? AND series = ?
     ORDER BY time_ns DESC LIMIT ?"""
 
+_BETWEEN = """SELECT data FROM records WHERE board_id = ? AND kind = ? AND time_ns > ? AND time_ns <= ?
+    ORDER BY time_ns LIMIT ?"""
+LAST_NS = 2**63 - 1
+
 
 @lru_cache(maxsize=4096)
 def number_of(series: str) -> int:
@@ -119,6 +123,15 @@ class SqliteReader:
         board_id = self._board(node, board)
         return [] if board_id is None else self._newest(board_id, RESULT, limit)
 
+    def results(
+        self, node: str, board: str, after_ns: int = 0, until_ns: int | None = None, limit: int = 64
+    ) -> list[Record]:
+        """The first `limit` results of a board after a time and up to another, oldest first. Raises StoreFailed."""
+        board_id = self._board(node, board)
+        if board_id is None:
+            return []
+        return self._records(_BETWEEN, board_id, RESULT, after_ns, LAST_NS if until_ns is None else until_ns, limit)
+
     def latest(self, node: str | None = None) -> list[BoardLatest]:
         """Every board (of a node), with the newest that is known of it. Raises StoreFailed."""
         sql = "SELECT id, node, board, results, valid, unstable, invalid FROM boards WHERE board <> ''"
@@ -157,7 +170,9 @@ class SqliteReader:
 
     def _newest(self, board_id: int, kind: int, limit: int, series: int | None = None) -> list[Record]:
         sql, which = (_NEWEST, ()) if series is None else (_NEWEST_OF_SERIES, (series,))
-        bound = (board_id, kind, *which, limit)
+        return self._records(sql, board_id, kind, *which, limit)
+
+    def _records(self, sql: str, *bound: int) -> list[Record]:
         rows = self._guarded(lambda: self._connection.execute(sql, bound).fetchall())
         records = []
         for (data,) in rows:

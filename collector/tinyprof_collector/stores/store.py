@@ -96,6 +96,11 @@ class Reader(Protocol):
     def runs(self, node: str, board: str, limit: int = 32) -> list[Record]:
         """The newest results of a board, newest first."""
 
+    def results(
+        self, node: str, board: str, after_ns: int = 0, until_ns: int | None = None, limit: int = 64
+    ) -> list[Record]:
+        """The first `limit` results of a board after a time and up to another, oldest first."""
+
     def latest(self, node: str | None = None) -> list[BoardLatest]:
         """Every board (of a node), with the newest that is known of it."""
 

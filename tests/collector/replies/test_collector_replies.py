@@ -33,6 +33,8 @@ from tinyprof_protocol.requests import (
     CacheRequest,
     CacheStats,
     Failure,
+    ForgetReply,
+    ForgetRequest,
     HistoryReply,
     HistoryRequest,
     LedgerReply,
@@ -42,6 +44,8 @@ from tinyprof_protocol.requests import (
     QuarantineItem,
     QuarantineReply,
     QuarantineRequest,
+    ResultsReply,
+    ResultsRequest,
     StatusReply,
     StatusRequest,
 )
@@ -93,6 +97,10 @@ class FakeReader:
     def runs(self, node, board, limit=32):
         return self.kept_runs[:limit]
 
+    def results(self, node, board, after_ns=0, until_ns=None, limit=64):
+        fitting = [record for record in self.kept_runs if (node, board) == ("lab.pi", "b1")]
+        return [one for one in fitting if after_ns < one.time_ns <= (until_ns or 2**63)][:limit]
+
     def latest(self, node=None):
         return []
 
@@ -109,6 +117,7 @@ def sources(found=None, **more) -> Sources:
         "status": lambda: StatusReply(CollectorStatus("main", "online"), [], {}),
         "ledger": lambda asked: LedgerReply([], True),
         "quarantine": lambda asked: QuarantineReply([], 0),
+        "forget": lambda asked: ForgetReply(True),
         "cache": lambda asked: CacheReply(CacheStats(size=7)),
     }
     return Sources(**{**defaults, **more})
@@ -126,6 +135,7 @@ def request(kind: str, body: object, response_topic: str | None = TO.topic) -> M
         ("ledger", LedgerRequest(), LedgerReply([], True)),
         ("quarantine", QuarantineRequest("list"), QuarantineReply([], 0)),
         ("history", HistoryRequest("lab.pi", "b1", "ttft_ms"), HistoryReply([])),
+        ("forget", ForgetRequest("lab.pi", "b1"), ForgetReply(True)),
         ("cache", CacheRequest(), CacheReply(CacheStats(size=7))),
     ],
 )
@@ -166,6 +176,62 @@ def test_history_is_of_one_series_unless_all_are_asked_for():
     shown, found = times(series="all")
     assert (shown, found.series, found.others) == (list(range(7)), "all", 0)
     assert [one.series for one in found.described] == [ours, theirs]
+
+
+def runs_at(*times, prompts=None) -> list[Record]:
+    return [changed(run(prompts=prompts), time_ns=time_ns) for time_ns in times]
+
+
+@pytest.mark.parametrize(
+    ("asked", "times", "more"),
+    [
+        ({}, [1, 2, 3, 4, 5], False),
+        ({"limit": 5}, [1, 2, 3, 4, 5], False),
+        ({"limit": 4}, [1, 2, 3, 4], True),
+        ({"after_ns": 2, "limit": 2}, [3, 4], True),
+        ({"after_ns": 1, "until_ns": 3}, [2, 3], False),
+        ({"after_ns": 5}, [], False),
+    ],
+)
+def test_results_are_a_page_in_time_that_says_whether_more_follow(asked, times, more):
+    reader = FakeReader(runs=runs_at(1, 2, 3, 4, 5))
+    found = answer(request("results", ResultsRequest("lab.pi", "b1", **asked)), sources(reader))
+    assert isinstance(found, ResultsReply)
+    assert ([record.time_ns for record in found.records], found.more) == (times, more)
+
+
+def test_results_of_a_board_that_is_not_known_are_none_and_it_says_so():
+    found = answer(request("results", ResultsRequest("lab.pi", "b3")), sources())
+    assert isinstance(found, Failure)
+    assert (found.code, "lab.pi/b" in found.message) == ("unknown_board", True)
+
+
+def test_results_of_a_board_that_was_forgotten_are_still_there():
+    found = answer(
+        request("results", ResultsRequest("lab.pi", "b1")), sources(FakeReader(runs=runs_at(1)), boards=list)
+    )
+    assert isinstance(found, ResultsReply)
+    assert len(found.records) == 1
+
+
+def test_results_that_do_not_fit_a_message_are_cut_and_their_pages_make_the_whole():
+    whole = runs_at(*range(1, 65))
+    whole = [
+        changed(record, body=changed(record.body, prompts=[strange_text(4000, record.time_ns) for _ in range(2)]))
+        for record in whole
+    ]
+    reader, seen, after_ns = FakeReader(runs=whole), [], 0
+    for _ in range(len(whole)):
+        asked = ResultsRequest("lab.pi", "b1", after_ns, limit=64)
+        payload = fit(answer(request("results", asked), sources(reader)))
+        assert len(payload) <= MAX_WIRE_BYTES
+        page = decode(payload, ResultsReply)
+        seen += page.records
+        after_ns = seen[-1].time_ns
+        if not page.more:
+            break
+    assert seen == whole
+    assert len(page.records) < 64, "it was cut at least once, or the test shows nothing"
 
 
 @pytest.mark.parametrize("series", ["quick", "A" * 16, "a" * 15, "a" * 17])

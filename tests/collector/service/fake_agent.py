@@ -36,7 +36,10 @@ class Client:
     def next(self, kind, accept=lambda found: True):
         """The next message that `accept` takes, decoded as `kind`; others are passed over."""
         while True:
-            found = decode(self.messages.get(timeout=WAIT_S).payload, kind)
+            payload = self.messages.get(timeout=WAIT_S).payload
+            if not payload:
+                continue  # something retained was cleared
+            found = decode(payload, kind)
             if accept(found):
                 return found
 

@@ -24,12 +24,16 @@ from tinyprof_protocol.requests import (
     BoardsReply,
     BoardsRequest,
     Failure,
+    ForgetReply,
+    ForgetRequest,
     HistoryReply,
     HistoryRequest,
     LedgerReply,
     LedgerRequest,
     QuarantineReply,
     QuarantineRequest,
+    ResultsReply,
+    ResultsRequest,
     StatusReply,
     StatusRequest,
 )
@@ -251,6 +255,38 @@ def test_a_restart_restores_the_boards_and_knows_a_jobs_result(broker, config):
     finally:
         agent.stop()
         client.stop()
+
+
+def test_a_board_is_forgotten_over_a_restart_until_it_is_heard_again_and_its_results_stay(broker, config):
+    first = started(config)
+    agent = fake_agent.FakeAgent(broker.url, time.time_ns())
+    client = fake_agent.Client(broker.url, "client-1", [topics.replies(CLIENT)])
+    watcher = fake_agent.Client(broker.url, "watcher", [topics.fleet()])
+    try:
+        agent.send_batch(fake_agent.result(70.0))
+        agent.next_sack(1)
+        watcher.next(BoardSummary)
+        assert ask(client, "forget", ForgetRequest("lab.pi", "b1"), ForgetReply).forgotten
+        while watcher.messages.get(timeout=fake_agent.WAIT_S).payload:
+            pass
+        assert ask(client, "boards", BoardsRequest(), BoardsReply).boards == []
+        assert ask(client, "forget", ForgetRequest("lab.pi", "b1"), Failure).code == "unknown_board"
+        assert first.stop()
+        second = started(config)
+        try:
+            assert ask(client, "boards", BoardsRequest(), BoardsReply).boards == []
+            results = ask(client, "results", ResultsRequest("lab.pi", "b1"), ResultsReply)
+            assert [record.body.figures["decode_tps"].value for record in results.records] == [70.0]
+            while watcher.messages.qsize():
+                assert not watcher.messages.get().payload, "no summary of it came back"
+            agent.say_status()
+            assert watcher.next(BoardSummary).results == 0
+        finally:
+            assert second.stop()
+    finally:
+        agent.stop()
+        client.stop()
+        watcher.stop()
 
 
 def test_a_run_of_invalid_results_goes_on_over_a_restart(broker, config):

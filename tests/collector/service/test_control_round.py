@@ -157,6 +157,20 @@ def test_statuses_are_heard_noted_and_shown():
     assert sorted(found.board for found in rig.connection.of("/fleet/", BoardSummary)) == ["b1", "b2"]
 
 
+def test_a_board_that_is_forgotten_is_cleared_on_the_broker_and_again_where_there_was_no_room():
+    rig = Rig()
+    rig.hear(online("b1", "b2"))
+    rig.later(1.0)
+    rig.live.forget(NODE, "b1", int(rig.now_s * S))
+    rig.connection.room = len(rig.connection.published)
+    rig.later(1.0)
+    rig.connection.room = 10**9
+    rig.later(1.0)
+    rig.later(1.0)
+    cleared = [each for each in rig.connection.published if not each.payload]
+    assert [(each.topic, each.retain) for each in cleared] == [(topics.fleet(NODE, "b1"), True)]
+
+
 def test_a_status_that_is_not_its_topics_is_quarantined():
     rig = Rig()
     wrong_partition = topics.agent_topic(NODE, "status").replace("/1/", "/1/9")

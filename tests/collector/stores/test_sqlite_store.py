@@ -78,6 +78,20 @@ def test_history_is_the_newest_points_oldest_first(store, make):
         assert reader.history("lab.none", "alpha", "decode_tps") == []
 
 
+def test_results_come_in_pages_by_time_whole_and_of_one_board(store, make):
+    sent = results(make, range(1, 8))
+    other = make.arrival(8, make.record(8, make.result(8, board="beta")))
+    sample = make.arrival(9)
+    store.write([*reversed(sent), other, sample])
+    with store.read() as reader:
+        first = reader.results(make.node, "alpha", limit=3)
+        rest = reader.results(make.node, "alpha", after_ns=first[-1].time_ns, limit=10)
+        until = reader.results(make.node, "alpha", until_ns=first[1].time_ns)
+        assert reader.results(make.node, "nobody") == []
+    assert first + rest == [arrival.record for arrival in sent]
+    assert until == first[:2]
+
+
 def test_latest_says_what_is_known_of_each_board(store, make):
     store.write(results(make, [1, 2], decode_tps=40.0) + results(make, [3], decode_tps=30.0, verdict="invalid"))
     store.write(results(make, [4], board="beta"))

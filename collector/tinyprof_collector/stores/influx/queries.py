@@ -79,6 +79,12 @@ def newest_records(node: str, board: str, limit: int, series: str | None = None,
     return f"SELECT record FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
 
 
+def records_between(node: str, board: str, after_ns: int, until_ns: int | None, limit: int) -> str:
+    """The first whole records of a board's runs after a time and up to another, oldest first."""
+    when = f"time > {after_ns}" + ("" if until_ns is None else f" AND time <= {until_ns}")
+    return f"SELECT record FROM {RESULT} WHERE {of_node(node, board)} AND {when} ORDER BY time ASC LIMIT {limit}"  # noqa: S608
+
+
 def newest_runs(node: str, board: str, series: str, limit: int) -> str:
     """The newest runs of a series, small."""
     which = f"{of_node(node, board)} AND series_id = {quoted(series)}"

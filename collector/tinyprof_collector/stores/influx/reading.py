@@ -17,6 +17,7 @@ from tinyprof_protocol.series import SeriesSeen, describe
 
 MAX_OTHERS = 100_000
 BOARDS_A_QUESTION = 20
+MAX_SKIPPED_PAGES = 64
 
 
 class Asked(Protocol):
@@ -68,6 +69,22 @@ class InfluxReader:
         """The newest results of a board, newest first. Raises StoreFailed."""
         [rows] = self._server.query(queries.newest_records(node, board, limit))
         return _records(rows)
+
+    def results(
+        self, node: str, board: str, after_ns: int = 0, until_ns: int | None = None, limit: int = 64
+    ) -> list[Record]:
+        """The first `limit` results of a board after a time and up to another, oldest first. Raises StoreFailed."""
+        records: list[Record] = []
+        # Rows that were written without their whole records count among a server's first ones: ask for those behind.
+        for _ in range(MAX_SKIPPED_PAGES):
+            wanted = limit - len(records)
+            [rows] = self._server.query(queries.records_between(node, board, after_ns, until_ns, wanted))
+            times = [int(row["time"]) for one in rows for row in one.dicts()]
+            records += _records(rows)
+            if len(records) >= limit or len(times) < wanted:
+                break
+            after_ns = max(times)
+        return records
 
     def latest(self, node: str | None = None) -> list[BoardLatest]:
         """Every board (of a node), with the newest that is known of it. Raises StoreFailed."""
