@@ -25,6 +25,8 @@ from tinyprof_protocol.requests import (
     AgentDelivery,
     BoardsReply,
     BoardsRequest,
+    CacheReply,
+    CacheRequest,
     ForgetReply,
     ForgetRequest,
     HistoryReply,
@@ -65,6 +67,14 @@ class FleetStatus:
     """What each collector that answered says, by its name. `gaps`: what part of the fleet gave no answer."""
 
     collectors: dict[str, StatusReply]
+    gaps: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCache:
+    """What each collector that answered says of its cache, by its name. `gaps`: what part of the fleet did not."""
+
+    collectors: dict[str, CacheReply]
     gaps: list[str] = field(default_factory=list)
 
 
@@ -209,13 +219,15 @@ class Fleet:
         on_update: Callable[[ProfileReply], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         use_cache: bool = True,
+        max_age_s: float | None = None,
         cancelled: threading.Event | None = None,
     ) -> ProfileReply:
         """Asks for one run and waits for its end; the reply carries the result if there is one.
 
         `on_update` hears each state of the job; `on_progress`, from a thread of its own, what the agent says of the
         run. An interrupt cancels the job, and so does `cancelled`, from any thread. Without `use_cache` a run is made
-        whatever there is of equal ones. Raises FleetError where the run has not ended within `within_s` seconds.
+        whatever there is of equal ones; with `max_age_s`, where what there is is older. A reply that is `cached` has
+        made no run. Raises FleetError where the run has not ended within `within_s` seconds.
         """
         ref = self.find(board)
         job = Job(
@@ -230,8 +242,22 @@ class Fleet:
             priority=priority,
         )
         return ask_for_run(
-            self._channel, job, within_s, on_update, on_progress, use_cache=use_cache, cancelled=cancelled
+            self._channel,
+            job,
+            within_s,
+            on_update,
+            on_progress,
+            use_cache=use_cache,
+            max_age_s=max_age_s,
+            cancelled=cancelled,
         )
+
+    def cache(
+        self, action: Literal["stats", "list", "clear"] = "stats", *, offset: int = 0, limit: int = 100
+    ) -> FleetCache:
+        """The caches' figures; with `list` their entries too, newest first; `clear` empties them."""
+        request = CacheRequest(action, offset, limit)
+        return FleetCache(*self._ask_all("cache", request, CacheReply))
 
     # ---- quarantine
 

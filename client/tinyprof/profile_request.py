@@ -33,6 +33,7 @@ def ask_for_run(
     on_progress: Callable[[Progress], None] | None,
     *,
     use_cache: bool = True,
+    max_age_s: float | None = None,
     cancelled: threading.Event | None = None,
 ) -> ProfileReply:
     """The final reply on a job. Whoever gives up, by an interrupt or for want of time, cancels it; `cancelled` does it
@@ -44,7 +45,7 @@ def ask_for_run(
         if on_progress is not None:
             stack.callback(_follow(channel, job, on_progress).stop, timeout_s=1.0)
         try:
-            request = ProfileRequest(job, use_cache=use_cache)
+            request = ProfileRequest(job, use_cache=use_cache, max_age_s=max_age_s)
             return _until_final(channel, request, within_s, on_update, cancelled or threading.Event())
         except (KeyboardInterrupt, FleetError):
             _cancel(channel, job)
@@ -73,6 +74,7 @@ def _until_final(
                 owner = channel.owner_of(partition_of(job.node), job.node)
                 with suppress(BrokerUnreachable):
                     channel.send(exchange, owner, "profile", request, ASK_AGAIN_S)
+                    request = msgspec.structs.replace(request, repeated=True)
             reply = exchange.next_reply(ProfileReply, _POLL_S)
             if reply is None and seen is None and now > FIRST_WORD_WITHIN_S:
                 text = f"collector {owner} has not answered within {FIRST_WORD_WITHIN_S:g} s; see 'tinyprof status'"

@@ -1,9 +1,12 @@
 """A run's result in words: the verdict first and what it rests on, then the figures with their intervals."""
 
+import datetime as dt
 from collections.abc import Iterator
 
+from tinyprof.durations import show_age
 from tinyprof.terminal import one_line
 from tinyprof_protocol.figures_text import amount, unit
+from tinyprof_protocol.jobs import CachedFrom
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Conditions, Figure, Repetition, Result
 
@@ -27,6 +30,13 @@ _CLOCK = {
 def show_result(result: Result) -> list[str]:
     """Lines for a person; nothing is rounded into a claim that the result does not make."""
     return [*_head(result), "", *_figures(result), "", *_grounds(result)]
+
+
+def show_cached(cached: CachedFrom) -> str:
+    """A line that says that no run was made, and whose run it is that is shown."""
+    when = dt.datetime.fromtimestamp(cached.time_ns / 1e9).astimezone()
+    whose = f"{one_line(cached.node)}/{one_line(cached.board)}"
+    return f"from the cache: a {cached.verdict} run of {whose}, {show_age(cached.age_s)} ago ({when:%Y-%m-%d %H:%M:%S})"
 
 
 def _head(result: Result) -> Iterator[str]:

@@ -48,6 +48,18 @@ def agents_table(status: "FleetStatus", ledger: "FleetLedger") -> str:
     return table(head, rows, right="ll" + "r" * (len(head) - 2))
 
 
+def caches(status: "FleetStatus") -> Iterator[str]:
+    """What the caches answered and hold, a line for each collector that has been asked or holds something."""
+    for name, reply in sorted(status.collectors.items()):
+        counters = reply.collector.counters
+        hits, misses = counters.get("cache_hits", 0), counters.get("cache_misses", 0)
+        entries, joined = counters.get("cache_entries", 0), counters.get("jobs_joined", 0)
+        if hits + misses + entries + joined:
+            rate = f"{hits / (hits + misses):.0%} of {hits + misses:,} requests" if hits + misses else "no requests"
+            went = f"{counters.get('cache_evictions', 0):,} evicted, {counters.get('cache_expired', 0):,} expired"
+            yield f"cache of {name}: answered {rate}, {joined:,} joined; {entries:,} entries, {went}"
+
+
 def ledger_table(ledger: "FleetLedger", *, verify: bool) -> str:
     """Each epoch with every class, and a last line that sums them up."""
     names = ("head", *LEDGER_CLASSES, "resent")

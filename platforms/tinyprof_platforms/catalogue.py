@@ -99,6 +99,11 @@ def shipped_platforms() -> Platforms:
     return parse_platforms(data, "platforms.toml")
 
 
+def names_a_part(platform: str) -> bool:
+    """Whether the platform of a board is that of a part that is known; `host`, say, may be any machine."""
+    return platform in shipped_platforms()
+
+
 def find_platform(name: str) -> tuple[str, Platform]:
     """A platform with its key, by key or alias. Raises `CatalogueError` that lists the keys there are."""
     platforms = shipped_platforms()

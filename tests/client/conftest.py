@@ -17,6 +17,7 @@ from tinyprof_protocol.jobs import ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
 from tinyprof_protocol.requests import (
     BoardsRequest,
+    CacheRequest,
     ForgetRequest,
     HistoryRequest,
     LedgerRequest,
@@ -27,6 +28,7 @@ from tinyprof_protocol.requests import (
 
 KINDS = {
     "boards": BoardsRequest,
+    "cache": CacheRequest,
     "forget": ForgetRequest,
     "history": HistoryRequest,
     "ledger": LedgerRequest,

@@ -11,9 +11,13 @@ from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json, on
 if TYPE_CHECKING:
     from tinyprof_agent.boards import BoardConfig
     from tinyprof_platforms.suites import Suite
+    from tinyprof_protocol.jobs import CachedFrom
     from tinyprof_protocol.records import Result
 
-_ONLY_WITH = {"baud": "port", "activations": "model", "priority": "fleet", "within_s": "fleet", "broker": "fleet"}
+_ONLY_WITH = {
+    "baud": "port", "activations": "model", "priority": "fleet", "within_s": "fleet", "broker": "fleet",
+    "use_cache": "fleet", "max_age_s": "fleet",
+}  # fmt: skip
 
 
 class _WithWhatShips(click.Command):
@@ -51,6 +55,10 @@ class _WithWhatShips(click.Command):
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="In the fleet: before other jobs.")
 @click.option("--timeout", "within_s", default="10m", show_default=True, callback=to_seconds, metavar="DURATION",
               help="In the fleet: when the run must have ended.")  # fmt: skip
+@click.option("--no-cache", "use_cache", is_flag=True, flag_value=False, default=True,
+              help="In the fleet: make a run even where an equal one is known.")  # fmt: skip
+@click.option("--max-age", "max_age_s", callback=to_seconds, metavar="DURATION",
+              help="In the fleet: take a known run only if it is younger.")  # fmt: skip
 @broker_option
 @json_option
 def command(board: str | None, port: str | None, model: str | None, target: str | None, **options: Any) -> int:
@@ -133,20 +141,25 @@ def _in_fleet(board: str, options: dict[str, Any]) -> int:
             repetitions=options["repeat"],
             priority=options["priority"],
             within_s=options["within_s"],
+            use_cache=options["use_cache"],
+            max_age_s=options["max_age_s"],
             on_update=lambda update: line.show(f"{board}: {update.state} {update.message}"),
             on_progress=lambda p: line.show(_step(p.stage, p.repetition, p.repetitions, p.text)),
         )
     result = reply.result.body if reply.result is not None else None
-    return _print(board, reply.state, reply.message, result if isinstance(result, Result) else None, options["as_json"])
+    result = result if isinstance(result, Result) else None
+    return _print(board, reply.state, reply.message, result, options["as_json"], reply.cached)
 
 
-def _print(board: str, state: str, message: str, result: "Result | None", as_json: bool) -> int:
-    from tinyprof.result_view import show_result
+def _print(
+    board: str, state: str, message: str, result: "Result | None", as_json: bool, cached: "CachedFrom | None" = None
+) -> int:
+    from tinyprof.result_view import show_cached, show_result
 
     if as_json:
-        emit_json({"board": board, "state": state, "message": message, "result": result})
+        emit_json({"board": board, "state": state, "message": message, "cached": cached, "result": result})
     elif result is not None:
-        click.echo("\n".join(show_result(result)))
+        click.echo("\n".join([*([] if cached is None else [show_cached(cached), ""]), *show_result(result)]))
     else:
         raise CheckFailed(f"{board}: the run was {state}{f': {one_line(message)}' if message else ''}")
     return 0 if result is not None and result.verdict != "invalid" else 1

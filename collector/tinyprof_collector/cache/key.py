@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from tinyprof_platforms.catalogue import shipped_platforms
+from tinyprof_platforms.catalogue import names_a_part
 from tinyprof_protocol.bounds import Count, Word
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode, prompts_fingerprint
@@ -114,4 +114,4 @@ def _same_terms(one: Result, other: Result) -> bool:
 
 
 def _node_that_counts(node: str, platform: str, *, emulated: bool) -> str:
-    return "" if emulated or platform in shipped_platforms() else node
+    return "" if emulated or names_a_part(platform) else node
