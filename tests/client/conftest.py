@@ -1,7 +1,8 @@
-"""A broker for these tests, and a collector of which a test says what it answers."""
+"""A broker for these tests, a collector of which a test says what it answers, and results with the times it says."""
 
+import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +16,7 @@ from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
+from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Repetition, Result
 from tinyprof_protocol.requests import (
     BoardsRequest,
     CacheRequest,
@@ -104,3 +106,46 @@ def collector(address: BrokerAddress) -> Iterator[Callable[..., FakeCollector]]:
             return stack.enter_context(FakeCollector(address, answers=answers or {}, **more))
 
         yield start
+
+
+BUILD = Build(
+    platform="host", engine="numpy-reference", engine_build="1.0", model="stories260k-q4_0", model_sha256="a" * 64,
+    quantisation="Q4_0", kv_cache="f32", activations="float32", ctx=256, timing="device",
+)  # fmt: skip
+
+
+def make_result(
+    ttft_ms: Sequence[float] = (),
+    tpot_ms: Sequence[float] = (),
+    *,
+    build: Build = BUILD,
+    figures: dict[str, Figure] | None = None,
+    tokens: tuple[int, int] = (5, 24),
+    **more: object,
+) -> Result:
+    """A run of one prompt whose repetitions took these times."""
+    repetitions = [
+        Repetition(0, ttft, tpot, *tokens) for ttft, tpot in zip(ttft_ms, tpot_ms or [2.0] * len(ttft_ms), strict=True)
+    ]
+    given = {
+        "run_id": bytes(16), "board": "b", "build": build, "suite": "quick", "prompts": ["One day"], "max_tokens": 24,
+        "verdict": "valid", "reasons": [], "golden": "match", "clock": ClockReport("host"), "figures": figures or {},
+        "repetitions": repetitions, "conditions": Conditions(), "timed_s": 2.0,
+    }  # fmt: skip
+    return Result(**(given | more))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def result() -> Callable[..., Result]:
+    return make_result
+
+
+@pytest.fixture(scope="session")
+def noisy() -> Callable[..., list[float]]:
+    """Times around a middle, no two alike, within 2 %; always the same for the same arguments."""
+
+    def make(middle: float, n: int = 12, seed: int = 1) -> list[float]:
+        chance = random.Random(seed)
+        return [middle * (1 + chance.uniform(-0.02, 0.02)) for _ in range(n)]
+
+    return make
