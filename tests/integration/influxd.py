@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,29 @@ ORG, BUCKET, TOKEN = "lab", "tinyprof", "not-a-secret-of-anyone-0123456789"
 BUILT = Path(__file__).parents[1] / "servers" / "influxd" / "build" / "influxd"
 
 
-class Influxd:
-    """The server; `start` also sets it up the first time."""
+@dataclass(frozen=True)
+class Certificates:
+    """Where a server's certificate and key are, and that of who signed it."""
 
-    def __init__(self, folder: Path, retention_s: int = 0) -> None:
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+class Influxd:
+    """The server; `start` also sets it up the first time. With `tls` it speaks https with those certificates."""
+
+    def __init__(
+        self, folder: Path, retention_s: int = 0, *, tls: Certificates | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{self.port}"
+        self._host = host
+        self._tls = tls
+        self._context = ssl.create_default_context(cafile=str(tls.ca)) if tls else None
+        if self._context is not None:
+            # A test may give it a certificate of another name on purpose.
+            self._context.check_hostname = False
         self._folder = folder
         self._retention_s = retention_s
         self._log = folder / "influxd.log"
@@ -33,12 +52,16 @@ class Influxd:
 
     def config(self, **changed: Any) -> InfluxConfig:
         given = {"url": self.url, "org": ORG, "bucket": BUCKET, "token": TOKEN, **changed}
+        if self._tls is not None:
+            given.setdefault("ca_file", str(self._tls.ca))
         return InfluxConfig(**given)
 
     def start(self) -> "Influxd":
         files = {"--bolt-path": "i.bolt", "--sqlite-path": "i.sqlite", "--engine-path": "engine"}
         paths = [word for option, name in files.items() for word in (option, str(self._folder / name))]
-        listen = ["--http-bind-address", f"127.0.0.1:{self.port}", "--reporting-disabled", "--log-level", "error"]
+        listen = ["--http-bind-address", f"{self._host}:{self.port}", "--reporting-disabled", "--log-level", "error"]
+        if self._tls is not None:
+            listen += ["--tls-cert", str(self._tls.certificate), "--tls-key", str(self._tls.key)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [influxd_program(), "run", *paths, *listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -75,7 +98,7 @@ class Influxd:
         data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         headers = {"Authorization": f"Token {TOKEN}", "Content-Type": content_type, "Accept": "application/json"}
         asked = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
-        with urllib.request.urlopen(asked, timeout=30) as reply:
+        with urllib.request.urlopen(asked, timeout=30, context=self._context) as reply:
             text = reply.read()
         return json.loads(text) if text else None
 
@@ -85,7 +108,7 @@ class Influxd:
             f"{self.url}/api/v2/query?org={ORG}", script.encode(),
             {"Authorization": f"Token {TOKEN}", "Content-Type": "application/vnd.flux", "Accept": "application/csv"},
         )  # fmt: skip
-        with urllib.request.urlopen(asked, timeout=60) as reply:
+        with urllib.request.urlopen(asked, timeout=60, context=self._context) as reply:
             return str(reply.read().decode())
 
     def bucket(self) -> dict[str, Any]:
@@ -95,7 +118,7 @@ class Influxd:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as reply:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2, context=self._context) as reply:
                 return bool(json.loads(reply.read())["status"] == "pass")
         except OSError:
             return False

@@ -1,19 +1,17 @@
 """docker-compose.yml: what compose says of it, and that what it gives a service is what the service takes.
 
-There is no container engine in these tests: images are not built, and what a container would run is started elsewhere
-(mosquitto with the same configuration in test_access_list.py, influxd and the collector in the tests of the store).
+There is no container engine in these tests: images are not built, and what the containers would run is started together
+in test_compose_together.py.
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from composed_site import compose
 from redis_server import RedisServer
 
 from tinyprof_collector.config import load_config
@@ -35,23 +33,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def read_by_compose(tmp_path_factory: pytest.TempPathFactory, *files: str) -> dict[str, Any]:
     """What compose makes of these files."""
-    program = shutil.which("docker-compose")
-    if program is None:
-        if os.environ.get("TINYPROF_TEST_EVERYTHING"):
-            pytest.fail("docker-compose is not installed: apt install docker-compose")
-        pytest.skip(
-            "docker-compose is not installed: 'apt install docker-compose' adds the tests of docker-compose.yml"
-        )
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "docker-compose.yml", folder)
-    shutil.copy(ROOT / ".env.example", folder / ".env")
-    (folder / "deploy").symlink_to(ROOT / "deploy")
-    named = [word for file in files for word in ("-f", file)]
-    done = subprocess.run([program, *named, "config"], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "variable is not set" not in done.stderr
-    read: dict[str, Any] = yaml.safe_load(done.stdout)
-    return read
+    return compose(tmp_path_factory.mktemp("site"), *files)
 
 
 def test_every_service_is_bounded_and_comes_back(composed: dict[str, Any], several: dict[str, Any]) -> None:

@@ -81,6 +81,15 @@ def oldest_kept_ns(reason: str) -> int | None:
     return int(whole.timestamp()) * 10**9 + int((found[2] or "0").ljust(9, "0"))
 
 
+def _certificate_hint(said: str) -> str:
+    """What to do about a certificate that is not accepted."""
+    if "CERTIFICATE_VERIFY_FAILED" not in said:
+        return ""
+    if "mismatch" in said or "not valid for" in said:
+        return "; use a name that is in the server's certificate"
+    return "; name the certificate that signed the server's in store.influxdb.ca_file"
+
+
 def hold_line(answer: HttpAnswer, url: str, bucket: str, org: str) -> str:
     """Why nothing is written now and what to do, as one line."""
     what = {
@@ -91,6 +100,6 @@ def hold_line(answer: HttpAnswer, url: str, bucket: str, org: str) -> str:
     }.get(answer.status)
     said = reason_of(answer)
     if answer.status == 0:
-        return f"store influxdb {url}: no answer: {said}"
+        return f"store influxdb {url}: no answer: {said}{_certificate_hint(said)}"
     hint = "; `tinyprof collector setup` makes the bucket" if answer.status == 404 else ""
     return f"store influxdb {url}: {what or 'it cannot write now'}{hint} (HTTP {answer.status}: {said})"

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
+import ssl
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class InfluxServer:
     """One server and bucket. Its methods may be called from any thread."""
 
     def __init__(self, config: InfluxConfig) -> None:
-        """Opens nothing yet. Raises StoreFailed where the token file cannot be read."""
+        """Opens nothing yet. Raises StoreFailed where the token's file or that of the certificates cannot be read."""
+        _check_certificates(config.ca_file)
         self.config = config
         self._timeout_ms = int(config.timeout_s * 1000)
         client = InfluxDBClient(
@@ -128,6 +130,18 @@ class InfluxServer:
                 raise self.failed(HttpAnswer(404, said))
             raise StoreFailed(f"store influxdb {self.config.url}: {said}"[:300])
         return result
+
+
+def _check_certificates(ca_file: str) -> None:
+    """The client would say of a file that it cannot use no more than that there is none."""
+    if not ca_file:
+        return
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise StoreFailed(f"store influxdb: ca_file {ca_file}: there are no certificates in it") from None
+    except OSError as why:
+        raise StoreFailed(f"store influxdb: ca_file {ca_file}: {why.strerror}") from None
 
 
 def is_local(url: str) -> bool:
