@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tinyprof_agent import status as statuses
-from tinyprof_agent.boards import BadBoard, make_driver, measuring_locks
+from tinyprof_agent.boards import BadBoard, BoardConfig, make_driver, measuring_locks
 from tinyprof_agent.clock import HostClock, host_clock
 from tinyprof_agent.conditions import read_host, readings
 from tinyprof_agent.config import AgentConfig
+from tinyprof_agent.drivers.driver import Driver
 from tinyprof_agent.golden_files import BadGoldenFile, cases_of_files
 from tinyprof_agent.identity import version
 from tinyprof_agent.jobs import JobBook
@@ -60,8 +61,13 @@ class _Recorder:
 class AgentService:
     """An agent in this process. `start` returns at once; `stop` takes at most about `STOP_S` seconds."""
 
-    def __init__(self, config: AgentConfig) -> None:
-        """Raises SpoolError, BadBoard, BadGoldenFile, BadModelFile or SuiteError; nothing is left open then."""
+    def __init__(
+        self, config: AgentConfig, make: Callable[[BoardConfig, Callable[[], int]], Driver] = make_driver
+    ) -> None:
+        """`make` makes the driver of a board.
+
+        Raises SpoolError, BadBoard, BadGoldenFile, BadModelFile or SuiteError; nothing is left open then.
+        """
         self._config = config
         self._node = config.node
         self._clock: HostClock = host_clock(config.clock.trust)
@@ -80,7 +86,7 @@ class AgentService:
         self._jobs_waiting: deque[bytes] = deque()
         address = config.broker_address()
         locks = fewer_locks(measuring_locks(config.boards), config.max_workers)
-        drivers = {board.name: make_driver(board, time.monotonic_ns) for board in config.boards}
+        drivers = {board.name: make(board, time.monotonic_ns) for board in config.boards}
         self._spool = Spool.open(config.state_folder() / "spool.db", self._clock, cap_bytes=config.spool.cap_bytes)
         try:
             self._book = JobBook(self._spool, self._node, self._wall_ns, self._stir)

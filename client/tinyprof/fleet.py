@@ -10,14 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from tinyprof.board_names import BoardRef, parse_full, resolve
+from tinyprof.board_finder import BoardFinder
+from tinyprof.board_names import BoardRef, parse_full
+from tinyprof.fleet_health import health_of, stats_of
+from tinyprof.fleet_jobs import FleetJobs
+from tinyprof.job_handle import FleetJob
 from tinyprof.metric_names import check_metric
-from tinyprof.profile_request import ask_for_run
+from tinyprof.profile_request import follow_to_the_end
 from tinyprof.request_channel import FleetError, RequestChannel, partitions_without_owner
 from tinyprof_protocol.broker_address import BrokerAddress
-from tinyprof_protocol.jobs import Job, ProfileReply, Progress
+from tinyprof_protocol.jobs import JobView, ProfileReply, Progress
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Record
@@ -105,10 +109,12 @@ class Fleet:
         ids: Callable[[int], bytes] = os.urandom,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._ids = ids
+        self._address = address
         self._wall_ns = wall_ns
         self._timeout_s = timeout_s
         self._channel = RequestChannel(address, ids=ids)
+        self._finder = BoardFinder(self._boards_of, time.monotonic)
+        self._jobs = FleetJobs(self._channel, self._finder, ids, wall_ns, timeout_s)
 
     def __enter__(self) -> Self:
         self._channel.start()
@@ -118,7 +124,8 @@ class Fleet:
         self.close()
 
     def close(self) -> None:
-        """Disconnects; may be called twice."""
+        """Disconnects; may be called twice. Jobs that have not ended go on: `job` finds them again by their ids."""
+        self._jobs.stop()
         self._channel.stop()
 
     # ---- boards
@@ -134,15 +141,12 @@ class Fleet:
 
     def find(self, name: str) -> BoardRef:
         """The board of that name: `board` where it is unique, or `site.agent/board`. Raises UnknownBoard."""
-        full = parse_full(name)
-        if full is not None:
-            owner = self._channel.owner_of(partition_of(full.node), full.node)
-            reply = self._channel.ask(
-                owner, "boards", BoardsRequest(node=full.node, limit=1000), BoardsReply, self._timeout_s
-            )
-            if full.board in {one.board for one in reply.boards}:
-                return full
-        return resolve(name, (BoardRef(one.node, one.board) for one in self.boards().boards))
+        return self._finder.find(name)
+
+    def _boards_of(self, node: str | None) -> list[BoardSummary]:
+        if node is None:
+            return self.boards().boards
+        return self._ask_owner(node, "boards", BoardsRequest(node=node, limit=1000), BoardsReply).boards
 
     def forget(self, board: str) -> bool:
         """Takes a board out of the fleet's view until its next word; what was measured on it stays in the store.
@@ -150,6 +154,7 @@ class Fleet:
         False where the collector did not know it any more.
         """
         ref = self.find(board)
+        self._finder.clear()
         return self._ask_owner(ref.node, "forget", ForgetRequest(ref.node, ref.board), ForgetReply).forgotten
 
     def history(
@@ -183,6 +188,17 @@ class Fleet:
         agents = [agent for reply in replies.values() for agent in reply.agents]
         return FleetLedger(rows, ok, problems, gaps, agents)
 
+    def health(self) -> dict[str, Any]:
+        """The fleet's health in short: `status` is `healthy`, `warning` or `critical`, and `reasons` say why.
+
+        `boards`, `agents` and `collectors` say how many or which are of which health.
+        """
+        return health_of(self.status())
+
+    def stats(self) -> dict[str, float]:
+        """What all collectors count, in sum, and `cache_hit_rate`, from 0 to 1: see `fleet_health.stats_of`."""
+        return stats_of(self.status())
+
     # ---- results
 
     def results(self, board: str, since_s: float | None = None, page: int = RESULTS_PAGE) -> Iterator[list[Record]]:
@@ -206,6 +222,55 @@ class Fleet:
 
     # ---- runs
 
+    def submit(
+        self,
+        board: str | None = None,
+        *,
+        platform: str | None = None,
+        site: str | None = None,
+        node: str | None = None,
+        label: str | None = None,
+        suite: str = "quick",
+        prompts: Sequence[str] = (),
+        max_tokens: int | None = None,
+        repetitions: int | None = None,
+        priority: int = 0,
+        within_s: float = RUN_WITHIN_S,
+        use_cache: bool = True,
+        max_age_s: float | None = None,
+    ) -> FleetJob:
+        """Asks for one run and returns at once; `job.result(timeout=30)` waits for it.
+
+        On one `board`, or on any that has the platform, site, node and label that are given: the first that is free.
+        A result from the cache will do, of at most `max_age_s` seconds, or the run of an equal job under way, unless
+        `use_cache` is false. A run that has not begun within `within_s` seconds is given up. Raises ValueError where no
+        board is meant, UnknownBoard where none is so.
+        """
+        wanted = self._jobs.place(board, site=site, node=node, platform=platform, label=label)
+        return self._jobs.submit(
+            wanted,
+            within_s,
+            suite=suite,
+            prompts=list(prompts),
+            max_tokens=max_tokens,
+            repetitions=repetitions,
+            priority=priority,
+            use_cache=use_cache,
+            max_age_s=max_age_s,
+        )
+
+    def job(self, job_id: str) -> FleetJob:
+        """A job that was asked for before, here or in another program, by its id. Raises FleetError for none."""
+        return self._jobs.again(job_id)
+
+    def jobs(self, *, open_only: bool = False, board: str | None = None, limit: int = 1000) -> list[JobView]:
+        """The jobs that the collectors know, those that have not ended first, at most `limit` of each collector."""
+        return self._jobs.listed(open_only=open_only, board=board, limit=limit)
+
+    def cancel_jobs(self, job_ids: Sequence[str] = (), *, board: str | None = None) -> int:
+        """Cancels open jobs by their ids, or a board's; how many were told to end. Raises ValueError for neither."""
+        return self._jobs.cancel(job_ids, board=board)
+
     def profile(
         self,
         board: str,
@@ -224,33 +289,24 @@ class Fleet:
     ) -> ProfileReply:
         """Asks for one run and waits for its end; the reply carries the result if there is one.
 
+        `reply.cached` says where a result from the cache is from, `reply.joined` with which job a run was shared.
         `on_update` hears each state of the job; `on_progress`, from a thread of its own, what the agent says of the
         run. An interrupt cancels the job, and so does `cancelled`, from any thread. Without `use_cache` a run is made
         whatever there is of equal ones; with `max_age_s`, where what there is is older. A reply that is `cached` has
         made no run. Raises FleetError where the run has not ended within `within_s` seconds.
         """
-        ref = self.find(board)
-        job = Job(
-            id=self._ids(16),
-            node=ref.node,
-            board=ref.board,
-            deadline_ns=self._wall_ns() + round(within_s * 1e9),
+        job = self.submit(
+            board,
             suite=suite,
-            prompts=list(prompts),
+            prompts=prompts,
             max_tokens=max_tokens,
             repetitions=repetitions,
             priority=priority,
-        )
-        return ask_for_run(
-            self._channel,
-            job,
-            within_s,
-            on_update,
-            on_progress,
+            within_s=within_s,
             use_cache=use_cache,
             max_age_s=max_age_s,
-            cancelled=cancelled,
         )
+        return follow_to_the_end(job, self._address, on_update, on_progress, cancelled)
 
     def cache(
         self, action: Literal["stats", "list", "clear"] = "stats", *, offset: int = 0, limit: int = 100

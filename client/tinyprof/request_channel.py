@@ -25,6 +25,8 @@ SETTLE_S = 0.25
 """How long a broker's retained statuses may trickle in after the first, where they do not cover every partition."""
 MAX_REPLIES_WAITING = 64
 MAX_COLLECTORS = 256
+ROOM_S = 0.02
+"""The client library takes more messages once it has sent some."""
 _POLL_S = 0.05
 
 
@@ -116,6 +118,7 @@ class RequestChannel:
         self._changed = threading.Condition(self._lock)
         self._heard: dict[str, Heard] = {}
         self._exchanges: dict[bytes, Exchange] = {}
+        self._listeners: dict[bytes, Callable[[bytes, bytes], None]] = {}
         self.dropped = 0
         """Messages of no use: undecodable statuses, replies nobody waits for, replies beyond the bound."""
         self._connection = Connection(
@@ -176,6 +179,17 @@ class RequestChannel:
             )
         return names[0]
 
+    def owner_now(self, partition: int) -> str | None:
+        """The live collector that owns a partition, without waiting for one."""
+        with self._lock:
+            names = _owners(live_collectors(self._heard, self._clock()), partition)
+        return names[0] if names else None
+
+    def starts(self) -> dict[str, int]:
+        """When each collector that was heard of started: another time means that it knows of no client any more."""
+        with self._lock:
+            return {name: one.status.started_ns for name, one in self._heard.items() if one.status.state == "online"}
+
     def _wait_for(
         self, enough: Callable[[dict[str, CollectorStatus]], bool], timeout_s: float
     ) -> dict[str, CollectorStatus]:
@@ -204,22 +218,51 @@ class RequestChannel:
 
     def send(self, exchange: Exchange, collector: str, kind: RequestKind, request: object, expiry_s: float) -> None:
         """Publishes a request. Raises BrokerUnreachable where there is no connection right now."""
+        self.send_as(exchange.correlation, collector, kind, request, expiry_s)
+
+    def listen(self, correlation: bytes, listener: Callable[[bytes, bytes], None]) -> None:
+        """Has `listener` called, from the connection's thread, with each reply that has the correlation data."""
+        with self._lock:
+            self._listeners[correlation] = listener
+
+    def unlisten(self, correlation: bytes) -> None:
+        """Ends what `listen` began; may be called twice."""
+        with self._lock:
+            self._listeners.pop(correlation, None)
+
+    def send_as(self, correlation: bytes, collector: str, kind: RequestKind, request: object, expiry_s: float) -> None:
+        """As `send`, for replies to a listener."""
         token = self._connection.publish(
             Publication(
                 topics.requests(collector, kind),
                 encode(request),
                 expiry_s=max(1, round(expiry_s)),
                 response_topic=topics.replies(self._client),
-                correlation=exchange.correlation,
+                correlation=correlation,
             )
         )
         if token is None:
             raise BrokerUnreachable(self._connection.state.error or f"the broker at {self.address} takes nothing")
 
+    def _send_within(
+        self, timeout_s: float, exchange: Exchange, collector: str, kind: RequestKind, request: object
+    ) -> None:
+        """Sends, waiting for room while jobs by the thousand are on their way. Raises BrokerUnreachable."""
+        deadline = self._clock() + timeout_s
+        while True:
+            try:
+                self.send(exchange, collector, kind, request, timeout_s)
+            except BrokerUnreachable:
+                if not self._connection.state.connected or self._clock() >= deadline:
+                    raise
+                time.sleep(ROOM_S)
+            else:
+                return
+
     def ask(self, collector: str, kind: RequestKind, request: object, reply: type[R], timeout_s: float) -> R:
         """Sends a request and waits for its reply. Raises CollectorSilent, BrokerUnreachable, RequestFailed."""
         with self.exchange() as exchange:
-            self.send(exchange, collector, kind, request, timeout_s)
+            self._send_within(timeout_s, exchange, collector, kind, request)
             try:
                 answer = exchange.next_reply(reply, timeout_s)
             except BadMessage as why:
@@ -239,7 +282,7 @@ class RequestChannel:
         with ExitStack() as stack:
             exchanges = {name: stack.enter_context(self.exchange()) for name in sorted(collectors)}
             for name, exchange in exchanges.items():
-                self.send(exchange, name, kind, request, timeout_s)
+                self._send_within(timeout_s, exchange, name, kind, request)
             deadline = self._clock() + timeout_s
             for name, exchange in exchanges.items():
                 try:
@@ -261,7 +304,10 @@ class RequestChannel:
         if topic.kind == "reply":
             with self._lock:
                 exchange = self._exchanges.get(message.correlation or b"")
-            if exchange is None or not exchange.deliver(message.payload):
+                listener = self._listeners.get(message.correlation or b"")
+            if listener is not None:
+                listener(message.correlation or b"", message.payload)
+            elif exchange is None or not exchange.deliver(message.payload):
                 self.dropped += 1
         elif topic.kind == "collector":
             self._on_status(topic.collector, message.payload)

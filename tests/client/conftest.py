@@ -14,7 +14,7 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
-from tinyprof_protocol.jobs import ProfileRequest
+from tinyprof_protocol.jobs import JobsRequest, ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Repetition, Result
 from tinyprof_protocol.requests import (
@@ -33,6 +33,7 @@ KINDS = {
     "cache": CacheRequest,
     "forget": ForgetRequest,
     "history": HistoryRequest,
+    "jobs": JobsRequest,
     "ledger": LedgerRequest,
     "profile": ProfileRequest,
     "quarantine": QuarantineRequest,

@@ -60,6 +60,6 @@ def test_every_command_and_option_explains_itself(path: str) -> None:
 
 
 def test_the_python_api_is_documented() -> None:
-    text = (DOCUMENT.parent / "python-api.md").read_text()
+    text = (DOCUMENT.parent / "python.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)\(", text, flags=re.MULTILINE))
     assert documented == {name for name in vars(Fleet) if not name.startswith("_")}

@@ -1,0 +1,72 @@
+"""The boards of a fleet by name or kind, asked for once for many requests."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from tinyprof.board_names import BoardRef, UnknownBoard, parse_full, resolve
+from tinyprof_protocol.jobs import Where
+from tinyprof_protocol.presence import BoardSummary
+
+GOOD_FOR_S: Final = 10.0
+"""Boards come and go seldom; whoever asks for a thousand runs asks for the boards once."""
+
+
+class BoardFinder:
+    """Finds boards; may be used from many threads. `ask` gets the boards of a node, or all."""
+
+    def __init__(self, ask: Callable[[str | None], list[BoardSummary]], clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str | None, tuple[float, list[BoardSummary]]] = {}
+
+    def clear(self) -> None:
+        """What was found is found anew: a board may have gone."""
+        with self._lock:
+            self._known = {}
+
+    def find(self, name: str) -> BoardRef:
+        """The board of that name: `board` where it is unique, or `site.agent/board`. Raises UnknownBoard."""
+        full = parse_full(name)
+        if full is not None and full in self._refs(full.node):
+            return full
+        try:
+            return resolve(name, self._refs(None))
+        except UnknownBoard:
+            return resolve(name, self._refs(None, anew=True))
+
+    def first_like(self, where: Where) -> BoardRef:
+        """The first board that is as it is asked for. Raises UnknownBoard where none is."""
+        for anew in (False, True):
+            for board in self._boards(where.node, anew=anew):
+                if matches(where, board):
+                    return BoardRef(board.node, board.board)
+        said = {name: getattr(where, name) for name in where.__struct_fields__}
+        wanted = " and ".join(f"{name} {value!r}" for name, value in said.items() if value is not None)
+        raise UnknownBoard(f"no board has {wanted}; 'tinyprof boards' shows those that are there")
+
+    def _refs(self, node: str | None, *, anew: bool = False) -> set[BoardRef]:
+        return {BoardRef(board.node, board.board) for board in self._boards(node, anew=anew)}
+
+    def _boards(self, node: str | None, *, anew: bool = False) -> list[BoardSummary]:
+        with self._lock:  # held while they are asked for: whoever comes meanwhile wants the same answer
+            at_s, boards = self._known.get(node, (float("-inf"), []))
+            if anew or self._clock() - at_s > GOOD_FOR_S:
+                boards = self._ask(node)
+                self._known = {
+                    key: value for key, value in self._known.items() if self._clock() - value[0] < GOOD_FOR_S
+                }
+                self._known[node] = (self._clock(), boards)
+            return boards
+
+
+def matches(where: Where, board: BoardSummary) -> bool:
+    """Whether a board is all that is asked for."""
+    return (
+        where.site in (None, board.node.partition(".")[0])
+        and where.node in (None, board.node)
+        and where.board in (None, board.board)
+        and where.platform in (None, board.platform)
+        and (where.label is None or where.label in board.labels)
+    )

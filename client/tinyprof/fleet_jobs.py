@@ -1,0 +1,132 @@
+"""The jobs of a fleet: asked for by board or by kind, found again by their ids, listed and cancelled."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tinyprof.board_finder import BoardFinder
+from tinyprof.board_names import BoardRef
+from tinyprof.job_dispatcher import JobDispatcher
+from tinyprof.job_handle import FleetJob
+from tinyprof.request_channel import FleetError, RequestChannel
+from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileRequest, Where
+from tinyprof_protocol.names import partition_of
+
+PAGE: Final = 200
+_ID_DIGITS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is to be made: on a board, or, with `where`, on any such; then `board` is the first choice."""
+
+    board: BoardRef
+    where: Where | None = None
+
+
+class FleetJobs:
+    """What `Fleet` does with jobs; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        channel: RequestChannel,
+        finder: BoardFinder,
+        ids: Callable[[int], bytes],
+        wall_ns: Callable[[], int],
+        timeout_s: float,
+    ) -> None:
+        self._channel = channel
+        self._finder = finder
+        self._ids = ids
+        self._wall_ns = wall_ns
+        self._timeout_s = timeout_s
+        self._dispatcher = JobDispatcher(channel, wall_ns, time.monotonic)
+
+    def stop(self) -> None:
+        """Lets go of all jobs; they go on."""
+        self._dispatcher.stop()
+
+    def place(self, board: str | None, **kind: str | None) -> Place:
+        """The place that is meant by a board's name, or else by its site, node, platform or label.
+
+        Raises ValueError for neither or both, UnknownBoard where there is none.
+        """
+        if (board is None) == (not any(kind.values())):
+            raise ValueError("name a board, or else its platform, site, node or label")
+        if board is not None:
+            return Place(self._finder.find(board))
+        where = Where(**kind)
+        return Place(self._finder.first_like(where), where)
+
+    def submit(
+        self, place: Place, within_s: float, *, use_cache: bool, max_age_s: float | None, **terms: Any
+    ) -> FleetJob:
+        """Asks for a run at a place; `terms` are those of a `Job`."""
+        deadline_ns = self._wall_ns() + round(within_s * 1e9)
+        job = Job(id=self._ids(16), node=place.board.node, board=place.board.board, deadline_ns=deadline_ns, **terms)
+        return self._dispatcher.submit(ProfileRequest(job, place.where, use_cache, max_age_s=max_age_s))
+
+    def again(self, job_id: str) -> FleetJob:
+        """A job that was asked for before. Raises FleetError where no collector knows it."""
+        wanted = _bytes_of(job_id)
+        for collector in sorted(self._channel.collectors()):
+            reply = self._ask(collector, JobsRequest("list", ids=[wanted]))
+            for view in reply.jobs:
+                request = ProfileRequest(view.job, view.where, repeated=True)
+                return self._dispatcher.submit(request, of_before=True)
+        raise FleetError(f"no collector knows a job {job_id}; 'tinyprof jobs' lists those that are known")
+
+    def listed(self, *, open_only: bool, board: str | None, limit: int) -> list[JobView]:
+        """At most `limit` jobs of each collector."""
+        ref = self._finder.find(board) if board is not None else None
+        views: list[JobView] = []
+        for collector in self._collectors(ref):
+            found: list[JobView] = []
+            while len(found) < limit:
+                asked = JobsRequest(
+                    "list",
+                    node=ref.node if ref else None,
+                    board=ref.board if ref else None,
+                    open_only=open_only,
+                    offset=len(found),
+                    limit=min(PAGE, limit - len(found)),
+                )
+                reply = self._ask(collector, asked)
+                found += reply.jobs
+                if not reply.jobs or len(found) >= reply.total:
+                    break
+            views += found
+        return views
+
+    def cancel(self, job_ids: Sequence[str], *, board: str | None) -> int:
+        """Cancels jobs by their ids, or those of a board. Raises ValueError for neither."""
+        if not job_ids and board is None:
+            raise ValueError("name jobs by their ids, or a board")
+        ref = self._finder.find(board) if board is not None else None
+        asked = JobsRequest(
+            "cancel",
+            [_bytes_of(job_id) for job_id in job_ids],
+            ref.node if ref else None,
+            ref.board if ref else None,
+            limit=1,
+        )
+        return sum(self._ask(collector, asked).cancelled for collector in self._collectors(ref))
+
+    def _collectors(self, ref: BoardRef | None) -> list[str]:
+        if ref is not None:
+            return [self._channel.owner_of(partition_of(ref.node), ref.node)]
+        return sorted(self._channel.collectors())
+
+    def _ask(self, collector: str, asked: JobsRequest) -> JobsReply:
+        return self._channel.ask(collector, "jobs", asked, JobsReply, self._timeout_s)
+
+
+def _bytes_of(job_id: str) -> bytes:
+    try:
+        found = bytes.fromhex(job_id)
+    except ValueError:
+        found = b""
+    if len(found) * 2 != _ID_DIGITS:
+        raise FleetError(f"{job_id!r} is no job's id: {_ID_DIGITS} hexadecimal digits are")
+    return found
