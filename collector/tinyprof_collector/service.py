@@ -20,7 +20,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from tinyprof_collector.cache.cache import Cache
-from tinyprof_collector.cache.disk import CacheFile
+from tinyprof_collector.cache.opening import open_backing
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
 from tinyprof_collector.delivery_report import Waits, settled_as_one
@@ -138,6 +138,7 @@ class Collector:
         if self.endpoints is not None:
             self.endpoints.stop()
         if ended:
+            self._cache.keep(self._clock.wall_ns())
             self._opened.close()
         log.info("collector %s has stopped", self._config.id)
         return ended
@@ -148,8 +149,8 @@ class Collector:
         opened.callback(self._state.close)
         self._quarantine = Quarantine(self.state_dir / "quarantine.sqlite")
         opened.callback(self._quarantine.close)
-        self._cache_file = CacheFile(self.state_dir / "cache.sqlite")
-        opened.callback(self._close_cache)
+        self._cache_backing = open_backing(self._config, self.state_dir)
+        opened.callback(self._cache_backing.close)
         self._job_store = SqliteJobStore(self.state_dir / "jobs.sqlite")
         opened.callback(self._job_store.close)
         self._forgotten = Forgotten(self.state_dir / "forgotten.json")
@@ -162,7 +163,7 @@ class Collector:
     def _build(self) -> None:
         config = self._config
         self._sack_lag = SackLag(self._clock.monotonic_s)
-        self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_file)
+        self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_backing)
         self._cache.restore(self._clock.wall_ns())
         self._live = LiveState(
             config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts, self._forgotten
@@ -399,9 +400,6 @@ class Collector:
     def _cache_reply(self, asked: CacheRequest) -> CacheReply:
         joined = self._jobs.counters().get("jobs_joined", 0)
         return self._cache.reply(asked, joined, self._clock.wall_ns())
-
-    def _close_cache(self) -> None:
-        self._cache.close(self._clock.wall_ns())
 
     def _errand(self, function: Callable[[], T]) -> T:
         try:

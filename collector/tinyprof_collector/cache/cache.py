@@ -35,6 +35,9 @@ class Backing(Protocol):
     def keep(self, rows: Rows, gone: list[bytes], *, everything: bool) -> bool:
         """Keeps `rows` and forgets `gone`; with `everything` the rows are all there is. False if it could not."""
 
+    def news(self) -> Rows:
+        """What others have kept there since the last call or since it was loaded."""
+
     def close(self) -> None:
         """Lets go of what is held."""
 
@@ -83,7 +86,7 @@ class Cache:
         with self._lock:
             there = self._lru.peek(key, now_ns)
             # A noisy run takes no better one's place while that one lasts, and an older one no younger one's.
-            if there is None or merit >= (RANK[there.value.verdict], there.born_ns):
+            if there is None or merit >= _merit_of(there):
                 self._lru.put(key, entry, merit[1], now_ns)
 
     # ---- what is asked
@@ -159,7 +162,10 @@ class Cache:
     # ---- what is kept
 
     def keep(self, now_ns: int) -> None:
-        """Keeps what changed since the last call where it outlives the collector; for a thread that may wait."""
+        """Keeps what changed since the last call where it outlives the collector; takes what others have kept there.
+
+        For a thread that may wait.
+        """
         with self._lock:
             if now_ns - self._swept_ns >= SWEEP_EVERY_NS or now_ns < self._swept_ns:
                 self._swept_ns = now_ns
@@ -169,6 +175,16 @@ class Cache:
             rows, gone, everything = self._changes()
         if (rows or gone or everything) and not self._backing.keep(rows, gone, everything=everything):
             self._rewrite = True
+        self._adopt(self._backing.news(), now_ns)
+
+    def _adopt(self, rows: Rows, now_ns: int) -> None:
+        with self._lock:
+            for key, held in rows:
+                there = self._lru.peek(key, now_ns)
+                if accepted(held.value.verdict, self._config.accept) and (
+                    there is None or _merit_of(held) > _merit_of(there)
+                ):
+                    self._lru.adopt(key, held, now_ns)
 
     def _changes(self) -> tuple[Rows, list[bytes], bool]:
         keys, too_many = self._lru.changes()
@@ -184,11 +200,9 @@ class Cache:
                 rows.append((key, held))
         return rows, gone, False
 
-    def close(self, now_ns: int) -> None:
-        """Keeps what is left to keep, and lets go."""
-        if self._backing is not None:
-            self.keep(now_ns)
-            self._backing.close()
+
+def _merit_of(held: Held[Entry]) -> _Merit:
+    return RANK[held.value.verdict], held.born_ns
 
 
 def _born_ns(arrival: Arrival, agents: Agents, now_ns: int) -> int:

@@ -83,6 +83,10 @@ class CacheFile:
             return False
         return True
 
+    def news(self) -> Rows:
+        """Nothing: one collector alone has the file."""
+        return []
+
     def _row(self, row: tuple[bytes, Held[Entry]]) -> tuple[bytes, int, int, int, bytes, int]:
         key, held = row
         self._used += 1

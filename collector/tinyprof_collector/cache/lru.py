@@ -70,9 +70,7 @@ class Lru(Generic[V]):
         self._held.move_to_end(key)
         self.inserted += 1
         self._note(key)
-        while len(self._held) > self.size:
-            self._remove(next(iter(self._held)))
-            self.evicted += 1
+        self._make_room()
         return True
 
     def sweep(self, now_ns: int) -> None:
@@ -100,6 +98,13 @@ class Lru(Generic[V]):
         self.sweep(now_ns)
         self.expired = 0
 
+    def adopt(self, key: bytes, held: Held[V], now_ns: int) -> None:
+        """Takes what is kept elsewhere already, in the place of what is there: neither inserted nor changed by that."""
+        if self.size > 0 and now_ns - held.born_ns <= self.ttl_ns:
+            self._held[key] = held
+            self._held.move_to_end(key)
+            self._make_room()
+
     def changes(self) -> tuple[list[bytes], bool]:
         """The keys that something was done to since the last call, in that order, whether they are there or not.
 
@@ -112,6 +117,11 @@ class Lru(Generic[V]):
     def held(self, key: bytes) -> Held[V] | None:
         """What is there, whatever its age."""
         return self._held.get(key)
+
+    def _make_room(self) -> None:
+        while len(self._held) > self.size:
+            self._remove(next(iter(self._held)))
+            self.evicted += 1
 
     def _remove(self, key: bytes) -> None:
         del self._held[key]

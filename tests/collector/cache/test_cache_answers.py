@@ -295,6 +295,9 @@ class Kept:
             self.rows[key] = held
         return True
 
+    def news(self) -> Rows:
+        return []
+
     def close(self) -> None:
         self.rows = dict(self.rows)
 
@@ -305,7 +308,7 @@ def test_what_was_kept_is_there_after_a_restart_in_the_order_of_its_use(fleet):
     cache = cache_for(fleet, kept, size=2)
     cache.take([fleet.run(fleet.job(max_tokens=n)) for n in (1, 2)], NOW_NS)
     cache.answer(fleet.request(max_tokens=1), NOW_NS)
-    cache.close(NOW_NS)
+    cache.keep(NOW_NS)
     again = cache_for(fleet, kept, size=2)
     again.restore(NOW_NS)
     again.take([fleet.run(fleet.job(max_tokens=3))], NOW_NS)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from tinyprof_collector.config import CacheConfig, Config
-from tinyprof_collector.service import Collector
+from tinyprof_collector.cache.disk import CacheFile
+from tinyprof_collector.config import CacheConfig, Config, SqliteConfig, StoreConfig
+from tinyprof_collector.service import CannotStart, Collector
 from tinyprof_platforms.suites import Suite, offered, suite_terms
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode
@@ -236,3 +237,13 @@ def test_figures_of_the_cache_are_served_as_metrics(make_site):
         text = answered.read().decode()
     assert "tinyprof_collector_cache_hits_total 1.0" in text
     assert "tinyprof_collector_cache_entries 1.0" in text
+
+
+def test_a_store_that_cannot_be_opened_is_said_and_the_caches_file_let_go(broker, tmp_path):
+    state = tmp_path / "state"
+    config = Config(broker=broker.url, state_dir=str(state), store=StoreConfig(sqlite=SqliteConfig(path=str(tmp_path))))
+    with pytest.raises(CannotStart, match=str(tmp_path)):
+        Collector(config).start()
+    again = CacheFile(state / "cache.sqlite")
+    assert again.errors == 0
+    again.close()

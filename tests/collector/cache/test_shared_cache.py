@@ -1,0 +1,195 @@
+"""The cache in a real Redis: what one collector has measured all answer; one that is away costs nothing else."""
+
+import pytest
+from redis_server import RedisServer
+
+from tinyprof_collector.cache.cache import Cache
+from tinyprof_collector.cache.opening import open_backing
+from tinyprof_collector.cache.redis import SharedCache
+from tinyprof_collector.config import CacheConfig, Config, InfluxConfig, StateConfig, StoreConfig
+from tinyprof_collector.redis_link import RedisLink
+from tinyprof_protocol.requests import CacheRequest
+
+NOW_NS = 1_800_000_000 * 10**9
+S = 10**9
+TTL_S = 100.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = RedisServer(tmp_path_factory.mktemp("redis"), options=()).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def clean(server):
+    with server.client() as client:
+        client.flushall()
+    return server
+
+
+class Collector:
+    """A cache on the shared server, as a collector has it."""
+
+    def __init__(self, server: RedisServer, fleet, size: int = 10, **more: object) -> None:
+        self.link = RedisLink(StateConfig("redis", server.url, timeout_s=0.5))
+        self.shared = SharedCache(self.link, size, TTL_S)
+        self.cache = Cache(CacheConfig(size=size, ttl=TTL_S, **more), 3.0, self.shared)  # type: ignore[arg-type]
+        self.agents = fleet.presence.agents
+        self.cache.restore(NOW_NS)
+
+    def take(self, *arrivals, at_ns: int = NOW_NS) -> None:
+        self.cache.take(arrivals, self.agents, at_ns)
+        self.cache.keep(at_ns)
+
+    def answers(self, request, at_ns: int = NOW_NS):
+        answer = self.cache.answer(request, self.agents, at_ns)
+        return answer and answer.cached
+
+    def entries(self) -> int:
+        return self.cache.counters()["cache_entries"]
+
+
+@pytest.fixture
+def two(clean, fleet):
+    fleet.says(fleet.board())
+    pair = [Collector(clean, fleet), Collector(clean, fleet)]
+    yield pair
+    for one in pair:
+        one.shared.close()
+
+
+def test_what_one_has_measured_the_other_answers_after_its_next_look(two, fleet):
+    one, other = two
+    one.take(fleet.run(at_ns=NOW_NS - S))
+    assert other.answers(fleet.request()) is None
+    other.cache.keep(NOW_NS)
+    assert other.answers(fleet.request()).time_ns == NOW_NS - S
+    assert other.cache.reply(CacheRequest(), 0, NOW_NS).stats.inserted == 0
+
+
+def test_a_collector_that_starts_later_begins_with_what_is_there(two, clean, fleet):
+    two[0].take(*(fleet.run(fleet.job(max_tokens=n)) for n in (1, 2, 3)))
+    late = Collector(clean, fleet)
+    assert late.entries() == 3
+    assert late.answers(fleet.request(max_tokens=2)) is not None
+    late.shared.close()
+
+
+def test_the_younger_run_wins_whoever_made_it_and_a_noisy_one_takes_no_valid_ones_place(clean, fleet):
+    fleet.says(fleet.board())
+    one, other = (Collector(clean, fleet, accept="unstable") for _ in range(2))
+    one.take(fleet.run(at_ns=NOW_NS - 9 * S))
+    other.cache.keep(NOW_NS)
+    other.take(fleet.run(at_ns=NOW_NS - 5 * S))
+    one.cache.keep(NOW_NS)
+    assert one.answers(fleet.request()).time_ns == NOW_NS - 5 * S
+    other.take(fleet.run(at_ns=NOW_NS - S, verdict="unstable"))
+    one.cache.keep(NOW_NS)
+    assert one.answers(fleet.request()).verdict == "valid"
+    for each in (one, other):
+        each.shared.close()
+
+
+def test_an_unstable_run_of_one_does_not_enter_where_only_valid_ones_do(clean, fleet):
+    fleet.says(fleet.board())
+    noisy, strict = Collector(clean, fleet, accept="unstable"), Collector(clean, fleet)
+    noisy.take(fleet.run(verdict="unstable"))
+    strict.cache.keep(NOW_NS)
+    assert noisy.answers(fleet.request()) is not None
+    assert strict.answers(fleet.request()) is None
+    for each in (noisy, strict):
+        each.shared.close()
+
+
+def test_to_be_asked_is_no_news_to_others_and_what_they_tell_is_not_told_back(two, clean, fleet):
+    one, other = two
+    one.take(fleet.run())
+    other.cache.keep(NOW_NS)
+    with clean.client() as client:
+        before = client.get("tinyprof:cache:revision")
+        for _ in range(3):
+            for each in two:
+                assert each.answers(fleet.request()) is not None
+                each.cache.keep(NOW_NS)
+        assert client.get("tinyprof:cache:revision") == before
+
+
+def test_what_is_cleared_or_too_old_is_taken_out_of_the_server(two, clean, fleet):
+    one, other = two
+    one.take(fleet.run())
+    one.cache.reply(CacheRequest("clear"), 0, NOW_NS)
+    one.cache.keep(NOW_NS)
+    with clean.client() as client:
+        assert (client.hlen("tinyprof:cache:entries"), client.zcard("tinyprof:cache:order")) == (0, 0)
+        other.take(fleet.run())
+        assert client.hlen("tinyprof:cache:entries") == 1
+        assert 0 < client.pttl("tinyprof:cache:entries") <= TTL_S * 1000
+        other.cache.keep(NOW_NS + int(TTL_S + 20) * S)
+        assert client.hlen("tinyprof:cache:entries") == 0
+
+
+def test_the_server_keeps_no_more_than_the_size(two, clean, fleet):
+    big = Collector(clean, fleet, size=100)
+    for n in range(1, 26):
+        (two[0] if n % 2 else two[1]).take(fleet.run(fleet.job(max_tokens=n)))
+    with clean.client() as client:
+        assert client.hlen("tinyprof:cache:entries") == client.zcard("tinyprof:cache:order") <= 10
+    assert max(each.entries() for each in two) <= 10
+    big.cache.keep(NOW_NS)
+    assert big.answers(fleet.request(max_tokens=25)) is not None
+    big.shared.close()
+
+
+def test_a_server_that_is_away_costs_nothing_but_the_sharing_and_is_told_when_it_is_back(tmp_path, fleet, caplog):
+    fleet.says(fleet.board())
+    server = RedisServer(tmp_path)
+    server.start()
+    one, other = Collector(server, fleet), Collector(server, fleet)
+    server.kill()
+    one.take(fleet.run())
+    one.take(fleet.run(fleet.job(max_tokens=2)))
+    assert one.answers(fleet.request()) is not None
+    assert one.shared.errors > 0
+    assert caplog.text.count("the cache is not shared now") == 1
+    server.start()
+    one.cache.keep(NOW_NS)
+    other.cache.keep(NOW_NS)
+    assert other.entries() == 2
+    for each in (one, other):
+        each.shared.close()
+    server.stop()
+
+
+def test_a_server_that_has_forgotten_is_filled_again_by_what_is_used(two, clean, fleet):
+    one, other = two
+    one.take(fleet.run())
+    other.cache.keep(NOW_NS)
+    with clean.client() as client:
+        client.flushall()
+    other.take(fleet.run(fleet.job(max_tokens=2)))
+    one.answers(fleet.request())
+    for _ in range(2):
+        one.cache.keep(NOW_NS)
+        one.answers(fleet.request())
+    with clean.client() as client:
+        assert client.hlen("tinyprof:cache:entries") == 2
+
+
+def test_what_cannot_be_read_there_is_passed_over(two, clean, fleet):
+    one, other = two
+    one.take(fleet.run())
+    with clean.client() as client:
+        client.hset("tinyprof:cache:entries", b"k" * 16, b"\xc1")
+        client.zadd("tinyprof:cache:order", {b"k" * 16: 7})
+    other.cache.keep(NOW_NS)
+    assert other.entries() == 1
+
+
+def test_where_the_state_is_in_a_redis_the_cache_is_there_too(tmp_path):
+    store = StoreConfig(["influxdb"], influxdb=InfluxConfig("http://127.0.0.1:1"))
+    shared = open_backing(Config(store=store, state=StateConfig("redis", "redis://127.0.0.1:1")), tmp_path)
+    assert isinstance(shared, SharedCache)
+    assert shared.load() == []
+    assert list(tmp_path.iterdir()) == []
