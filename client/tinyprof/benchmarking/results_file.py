@@ -5,7 +5,6 @@ Keys are only ever added within a version; whoever reads ignores those that it d
 
 import datetime as dt
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from tinyprof.output_file import output_file
 from tinyprof.terminal import one_line, plain
 from tinyprof_platforms.suites import MAX_RUNS
 from tinyprof_protocol.bounds import Count, Line, TimeNs, Word
@@ -128,12 +128,8 @@ def encode_results(results: Results) -> str:
 
 def write_results(path: Path, results: Results) -> None:
     """Writes the file whole or not at all. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(encode_results(results), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with output_file(path) as stream:
+        stream.write(encode_results(results).encode())
 
 
 def read_results(path: Path) -> Results:

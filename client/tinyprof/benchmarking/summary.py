@@ -8,8 +8,8 @@ from tinyprof.benchmarking.results_file import BoardResults, Results
 from tinyprof.comparison.judging import judge
 from tinyprof.comparison.samples import samples
 from tinyprof.formats.markdown import figure_text
+from tinyprof.metric_names import column_title
 from tinyprof.terminal import one_line, table
-from tinyprof_protocol.figures_text import unit
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
 
@@ -25,7 +25,7 @@ _DRIFTS: Final = ("ttft_ms", "decode_tps")
 def as_text(results: Results) -> str:
     """A table with the median of each metric over a board's runs; `~` marks what was estimated."""
     columns = [name for name in _COLUMNS if any(_middle(board, name) for board in results.boards)]
-    head = (*HEAD, *(f"{METRICS[name].label} {unit(name)}".strip() for name in columns))
+    head = (*HEAD, *map(column_title, columns))
     rows = [(*_counts(board), *(_middle(board, name) or "-" for name in columns)) for board in results.boards]
     lines = [table(head, rows, right="ll" + "r" * (len(head) - 2)), *remarks(results)]
     return "\n".join(lines)

@@ -28,6 +28,7 @@ def command(results: Path, form: str, boards: str | None, metric: str, output: P
     RESULTS.json is a file of 'tinyprof benchmark'; the form is llama-bench's JSON, a Markdown table, or a badge.
     """
     from tinyprof.benchmarking.results_file import BadResults, read_results
+    from tinyprof.output_file import output_file
 
     try:
         read = read_results(results)
@@ -35,7 +36,8 @@ def command(results: Path, form: str, boards: str | None, metric: str, output: P
         raise WrongUse(str(why)) from None
     text = _converted(read, _chosen(read, boards), form, metric)
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        with output_file(output) as stream:
+            stream.write(text.encode())
     if as_json:
         emit_json({"format": form, "output": None if output is None else str(output), "text": text})
     elif output is None:

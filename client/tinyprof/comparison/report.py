@@ -6,8 +6,9 @@ from typing import Any
 from tinyprof.comparison.comparison import BoardCompared, Comparison, Geomean
 from tinyprof.comparison.judging import Judged
 from tinyprof.formats.markdown import markdown_row, markdown_text
+from tinyprof.metric_names import column_title
 from tinyprof.terminal import one_line, table
-from tinyprof_protocol.figures_text import amount, unit
+from tinyprof_protocol.figures_text import amount
 from tinyprof_protocol.metrics import METRICS
 
 GEOMEAN = "[geomean]"
@@ -72,7 +73,7 @@ def _tables(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, ...]]
 
 
 def _head(metric: str) -> tuple[str, ...]:
-    shown = f"{METRICS[metric].label} {unit(metric)}".strip()
+    shown = column_title(metric)
     return "board", f"old {shown}", f"new {shown}", "delta", "", ""
 
 
@@ -90,6 +91,8 @@ def _row(board: BoardCompared, one: Judged) -> tuple[str, ...]:
 
 
 def _value(one: Judged, value: float, spread: float | None) -> str:
+    if one.kind == "counts":
+        return f"{value:,.0f}"
     shown = amount(one.metric, value)
     if one.p is None:
         return shown
@@ -99,7 +102,10 @@ def _value(one: Judged, value: float, spread: float | None) -> str:
 def _delta(one: Judged) -> str:
     if one.verdict == "same":
         return "~"
-    return "?" if one.change is None else f"{100 * one.change:+.2f}%"
+    if one.change is None or one.old is None or one.new is None:
+        return "?"
+    tiny = abs(one.change) < 0.00005
+    return f"{one.new - one.old:+,.0f}" if one.kind == "counts" and tiny else f"{100 * one.change:+.2f}%"
 
 
 def _geomean_row(one: Geomean) -> tuple[str, ...]:

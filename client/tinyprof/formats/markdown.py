@@ -5,9 +5,9 @@ from statistics import median
 from typing import Final
 
 from tinyprof.comparison.samples import samples
+from tinyprof.metric_names import column_title
 from tinyprof.terminal import one_line
-from tinyprof_protocol.figures_text import amount, unit
-from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.figures_text import amount
 from tinyprof_protocol.records import Result
 
 COLUMNS: Final = (
@@ -23,7 +23,7 @@ def results_table(results: Mapping[str, Sequence[Result]]) -> str:
     """
     usable = {board: [one for one in runs if one.verdict != "invalid"] for board, runs in results.items()}
     columns = [name for name in COLUMNS if any(figure_text(runs, name) for runs in usable.values())]
-    head = ["board", "platform", "model", "engine", "verdict", *(_title(name) for name in columns)]
+    head = ["board", "platform", "model", "engine", "verdict", *(column_title(name, ", ") for name in columns)]
     lines = [markdown_row(head), "|" + "---|" * 5 + "---:|" * len(columns)]
     for board, runs in results.items():
         if runs:
@@ -64,8 +64,3 @@ def _names(board: str, runs: Sequence[Result]) -> list[str]:
     build = runs[-1].build
     platform = build.platform + (" (emulated)" if build.emulated else "")
     return [board, platform, f"{build.model}, {build.quantisation}", build.engine, worst_verdict(runs)]
-
-
-def _title(metric: str) -> str:
-    shown = unit(metric)
-    return f"{METRICS[metric].label}{f', {shown}' if shown else ''}"

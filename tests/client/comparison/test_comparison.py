@@ -148,3 +148,15 @@ def test_the_forms_for_a_readme_and_for_programs_say_the_same(run) -> None:
     assert metric["change"] == pytest.approx(metric["new"] / metric["old"] - 1)
     assert said["only_new"] == ["b"]
     assert len(said["regressions"]) == 1
+
+
+def test_counts_are_shown_whole_and_a_difference_of_one_is_seen(result) -> None:
+    def side(count):
+        run = result(figures={"instructions_per_token": Figure(count)})
+        build = msgspec.structs.replace(run.build, emulated=True)
+        return boards(a=[msgspec.structs.replace(run, build=build)])
+
+    head, row = as_text(compare(side(1_034_567.0), side(1_034_568.0))).splitlines()
+    assert head.split() == ["board", "old", "instr/token", "new", "instr/token", "delta"]
+    assert row.split() == ["a", "1,034,567", "1,034,568", "+1", "(n=1+1)", "slower"]
+    assert as_text(compare(side(1000.0), side(1100.0))).splitlines()[1].split()[3] == "+10.00%"
