@@ -84,6 +84,9 @@ def test_what_is_wrong_is_one_line_with_file_and_key(tmp_path, text, line):
         ({"LOG_LEVEL": "Debug"}, ("log_level",), "DEBUG"),
         ({"LOG_LEVEL": "debug", "TINYPROF_LOG_LEVEL": "error"}, ("log_level",), "ERROR"),
         ({"MAX_WORKERS": "3"}, ("replies", "workers"), 3),
+        ({"CACHE_SIZE": "7", "CACHE_TTL": "1.5"}, ("cache", "size"), 7),
+        ({"CACHE_SIZE": "7", "TINYPROF_CACHE_SIZE": "8"}, ("cache", "size"), 8),
+        ({"CACHE_TTL": "60"}, ("cache", "ttl"), 60.0),
         ({"TINYPROF_SPOOL_CAP_BYTES": "a key of another role"}, ("id",), "main"),
     ],
 )
