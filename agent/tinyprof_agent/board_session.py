@@ -118,6 +118,11 @@ class BoardSession:
             line = f"{self.circuit.failures} failures in a row, the last one {why.code}: {why}"
             self._event("circuit_open", "critical", line)
 
+    def aborted(self, why: str, run_id: bytes) -> None:
+        """A run took too long by its job's word, which is no fault of the board's: it is reset and opened anew."""
+        self._reset(BoardError("timeout", why), run_id)
+        self.close()
+
     def close(self) -> None:
         """Lets go of the board."""
         self.info = None

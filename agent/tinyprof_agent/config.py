@@ -51,6 +51,8 @@ class AgentConfig(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     agent: Name = msgspec.field(default_factory=default_agent_name)
     max_workers: Annotated[int, Meta(ge=0, le=256)] = 0
     """How many boards may measure at the same time; 0: as many as their processors allow."""
+    finish_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    """How long a stop waits for runs of jobs; then it aborts them, and they run after the next start."""
     host_sample_every_s: Annotated[float, Meta(ge=0, le=86400)] = 30.0
     """How often the agent's own machine is read; 0: never."""
     golden_files: Annotated[list[FileName], Meta(max_length=64)] = msgspec.field(default_factory=list)

@@ -59,7 +59,7 @@ class _Recorder:
 
 
 class AgentService:
-    """An agent in this process. `start` returns at once; `stop` takes at most about `STOP_S` seconds."""
+    """An agent in this process. `start` returns at once; `stop` takes at most about `finish_s` and `STOP_S` seconds."""
 
     def __init__(
         self, config: AgentConfig, make: Callable[[BoardConfig, Callable[[], int]], Driver] = make_driver
@@ -137,7 +137,7 @@ class AgentService:
             new_run_id=lambda: os.urandom(16),
             on_job=self._book.on_state,
             on_progress=self._on_progress,
-            is_expired=lambda job: job.deadline_ns <= self._wall_ns(),
+            left_s=lambda job: (job.deadline_ns - self._wall_ns()) / 1e9,
             cases_of=self._cases_of,
             shape_of=self._shape_of,
         )
@@ -153,13 +153,17 @@ class AgentService:
             worker.start()
 
     def stop(self) -> bool:
-        """Ends runs, lets what is spooled stay, says that the agent is offline; False if a board would not let go."""
-        deadline = time.monotonic() + STOP_S
+        """Lets runs end for `finish_s`, aborts the others, says that the agent is offline; False if a board holds on.
+
+        A job whose run was aborted is held, as those that wait are: it runs after the next start.
+        """
+        finish_s = self._config.finish_s
+        deadline = time.monotonic() + finish_s + STOP_S
         with self._signal:
             self._stopping = True
             self._signal.notify()
         stoppers = [
-            threading.Thread(target=worker.stop, args=(STOP_S,), name=f"stop-{name}", daemon=True)
+            threading.Thread(target=worker.stop, args=(finish_s, STOP_S), name=f"stop-{name}", daemon=True)
             for name, worker in self._workers.items()
         ]
         for stopper in stoppers:

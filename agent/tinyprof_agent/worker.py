@@ -14,6 +14,7 @@ from tinyprof_agent.job_queue import JobQueue, QueuedJob
 from tinyprof_agent.processor import let_others, turn
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
+from tinyprof_agent.time_limit import RUN_ON_S, StopEvent, run_until_ns
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
@@ -66,7 +67,7 @@ class BoardWorker:
         self._submitting = threading.Lock()
         self._jobs = JobQueue()
         self._current: QueuedJob | None = None
-        self._cancelled = threading.Event()
+        self._cancelled = StopEvent(around.clock_ns)
         self._stopping = False
         self._running = False
         self._told_progress = ("", 0)
@@ -80,17 +81,22 @@ class BoardWorker:
         if self._config.enabled:
             self._thread.start()
 
-    def stop(self, timeout: float) -> bool:
-        """Ends a run between tokens, lets go of the board, ends the thread; False if that takes over `timeout` s.
+    def stop(self, finish_s: float, timeout: float) -> bool:
+        """Lets a run end for `finish_s`, then ends it between tokens, lets go of the board, ends the thread.
 
-        A job that was running is reported `interrupted`; those that wait are left to their owner.
+        False if that takes over `timeout` s more. A job whose run was aborted is accepted still; it and those that wait
+        are left to their owner.
         """
         with self._wake:
             self._stopping = True
-            self._cancelled.set()
+            if self._current is None:
+                self._cancelled.set()  # nobody waits for a run of the schedule
             self._wake.notify_all()
         if self._thread.ident is None:
             return True
+        self._thread.join(finish_s)
+        with self._wake:
+            self._cancelled.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -176,7 +182,8 @@ class BoardWorker:
     def _live(self) -> None:
         try:
             while (task := self._await_task()) is not None:
-                self._do(task)
+                if task != "wait":
+                    self._do(task)
                 self._drop_expired()
         finally:
             self._session.close()
@@ -186,14 +193,14 @@ class BoardWorker:
         with self._wake:
             waiting = self._jobs.waiting()
         for queued in waiting:
-            if self._around.is_expired(queued.job):
+            if self._around.left_s(queued.job) <= 0:
                 with self._wake:
                     removed = self._jobs.remove(queued.job.id)
                 if removed is not None:
                     self._tell("cancelled", queued.job, "its deadline passed before it began")
 
     def _await_task(self) -> Task | None:
-        """The next thing to do, once there is one; None to stop."""
+        """The next thing to do, once there is one; `wait` when a job that waits is too late; None to stop."""
         with self._wake:
             while not self._stopping:
                 now_s = self._around.clock_ns() / 1e9
@@ -205,11 +212,20 @@ class BoardWorker:
                     sample_due=self._samples.is_due(now_s),
                 )
                 if task != "wait":
-                    self._cancelled = threading.Event()
                     self._current = self._jobs.take() if task == "job" else None
+                    self._cancelled = StopEvent(self._around.clock_ns, self._limit_ns())
                     return task
-                self._wake.wait(self._wait_s(now_s))
+                left_s = min((self._around.left_s(queued.job) for queued in self._jobs.waiting()), default=None)
+                if left_s is not None and left_s <= 0:
+                    return task
+                self._wake.wait(_sooner(self._wait_s(now_s), left_s))
         return None
+
+    def _limit_ns(self) -> int | None:
+        """Until when what begins now may go on."""
+        if self._current is None:
+            return None
+        return run_until_ns(self._around.left_s(self._current.job), self._around.clock_ns())
 
     def _wait_s(self, now_s: float) -> float | None:
         """Seconds until something falls due; None: nothing will by itself."""
@@ -256,7 +272,9 @@ class BoardWorker:
     def _measure(self) -> None:
         current, info = self._current, self._session.info
         assert info is not None
-        if current is not None and self._around.is_expired(current.job):
+        if self._stopping:
+            return  # it waited for the processor; its job is held
+        if current is not None and self._around.left_s(current.job) <= 0:
             self._end_job("cancelled", "its deadline passed before it began")
             return
         plan = self._plan(current, self._around.new_run_id())
@@ -266,7 +284,7 @@ class BoardWorker:
                 self._tell("started", current.job)
             outcome = run(self._driver, info, plan, self._run_surroundings(info, plan), self._cancelled)
         except Cancelled:
-            self._end_cancelled()
+            self._end_cancelled(plan.run_id)
             return
         finally:
             self._running = False
@@ -287,9 +305,13 @@ class BoardWorker:
             self._end_job("finished", result.verdict, result)
         self._progress(Step("done"), result.job_id, result.run_id)
 
-    def _end_cancelled(self) -> None:
-        if self._stopping:
-            self._end_job("interrupted", "the agent stops")
+    def _end_cancelled(self, run_id: bytes | None = None) -> None:
+        if self._cancelled.time_is_up() and run_id is not None:
+            line = f"not done {RUN_ON_S:g} s after its deadline"
+            self._session.aborted(f"a run was {line}", run_id)
+            self._end_job("interrupted", line)
+        elif self._stopping:
+            self._end_job("accepted", "the agent stops; it runs after the next start")
         else:
             self._end_job("cancelled", "cancelled while it ran")
 
@@ -375,6 +397,12 @@ class BoardWorker:
             self._around.recorder.record(bodies)
         except Exception:  # noqa: BLE001 - a full disk is counted by the spool; the board's thread lives on
             _log.exception("board %s: %d records could not be spooled", self._config.name, len(bodies))
+
+
+def _sooner(one_s: float | None, other_s: float | None) -> float | None:
+    """The shorter of two waits; None is for ever."""
+    given = [s for s in (one_s, other_s) if s is not None]
+    return min(*given, threading.TIMEOUT_MAX) if given else None
 
 
 def _is_this_machine(info: BoardInfo) -> bool:

@@ -38,7 +38,7 @@ class WorkerSurroundings:
     """What every worker of an agent shares. `clock_ns` is monotonic; the callbacks come from the workers' threads.
 
     `on_job` is told a job's new state, and with `finished` its result: its owner records both in one transaction.
-    `is_expired` says whether a job that waited is past its deadline.
+    `left_s` says how many seconds a job has until its deadline; below zero it is past.
     """
 
     node: str
@@ -48,7 +48,7 @@ class WorkerSurroundings:
     new_run_id: Callable[[], bytes]
     on_job: OnJob
     on_progress: Callable[[Progress], None] = lambda _: None
-    is_expired: Callable[[Job], bool] = lambda _: False
+    left_s: Callable[[Job], float] = lambda _: float("inf")
     read_host: Callable[[], HostState] = read_host
     cases_of: Callable[[Build], GoldenCases] = shipped_cases
     shape_of: ShapeOf = shipped_shape

@@ -106,6 +106,7 @@ def main() -> int:
     service.start()
     print("the agent is ready", file=sys.stderr, flush=True)
     told.wait()
+    print("the agent stops", file=sys.stderr, flush=True)
     return 0 if service.stop() else 1
 
 

@@ -94,6 +94,41 @@ def test_an_agent_killed_once_while_a_job_runs_finishes_it_as_a_second_attempt(m
     assert site.results() == {bytes.fromhex(job.id): 1}
 
 
+def test_an_agent_told_to_stop_finishes_what_runs(make_site):
+    site = make_site(more="finish_s = 60.0").start()
+    site.hold()
+    with site.connect() as fleet:
+        job = fleet.submit("b0", suite="instant")
+        until("it has started", lambda: job.state == "started")
+        assert site.agent.process is not None
+        site.agent.process.terminate()
+        until("it is to stop", lambda: site.agent.said("the agent stops"))
+        site.release()
+        assert job.result(timeout=60).run.attempt == 1
+        assert site.agent.process.wait(60) == 0
+
+
+def test_an_agent_told_to_stop_that_does_not_finish_in_time_makes_the_run_after_its_next_start(make_site):
+    site = make_site(more="finish_s = 0.1").start()
+    site.hold()
+    with site.connect() as fleet:
+        job, waiting = (fleet.submit("b0", suite="instant", use_cache=False) for _ in range(2))
+        until("it has started", lambda: job.state == "started")
+        assert site.agent.stop() == 0
+        site.release()
+        site.start_agent()
+        assert (job.result(timeout=60).run.attempt, waiting.result(timeout=60).run.attempt) == (1, 1)
+    assert site.told(job.id) == [
+        ("accepted", 1),
+        ("started", 1),
+        ("accepted", 1),
+        ("accepted", 1),
+        ("started", 1),
+        ("finished", 1),
+    ]
+    assert set(site.results().values()) == {1}
+
+
 def test_an_offline_agent_gets_its_jobs_when_it_returns_unless_their_deadline_has_passed(make_site):
     site = make_site().start()
     site.agent.kill()

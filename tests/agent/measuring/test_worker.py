@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -24,6 +24,8 @@ from tinyprof_agent.drivers.driver import (
     RoundTrip,
 )
 from tinyprof_agent.schedule import next_task
+from tinyprof_agent.service import fewer_locks
+from tinyprof_agent.time_limit import RUN_ON_S
 from tinyprof_agent.worker import VOUCHED_FOR_S, BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import Suite, SuiteError
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
@@ -135,6 +137,8 @@ def working(
     diary: Diary,
     lock: "threading.Lock | None" = None,
     expired: bool = False,
+    left_s: Callable[[Job], float] | None = None,
+    breaker: BreakerPolicy | None = None,
     clock_ns: Callable[[], int] = time.monotonic_ns,
     **config: Any,
 ) -> Iterator[BoardWorker]:
@@ -147,10 +151,10 @@ def working(
         new_run_id=lambda: next(run_ids).to_bytes(16),
         on_job=diary.on_job,
         on_progress=diary.on_progress,
-        is_expired=lambda _: expired,
+        left_s=(lambda _: 0.0 if expired else float("inf")) if left_s is None else left_s,
         read_host=HostState,
         cases_of=lambda _: {},
-        breaker=POLICY,
+        breaker=breaker or POLICY,
     )
     settings = {"every_s": 0.0, "sample_every_s": 0.0} | config
     worker = BoardWorker(BoardConfig("b1", "probe", **settings), board, SUITES, lock or threading.Lock(), around)
@@ -158,8 +162,8 @@ def working(
     try:
         yield worker
     finally:
-        assert worker.stop(PATIENCE_S)
-        assert "board-b1" not in {thread.name for thread in threading.enumerate()}
+        assert worker.stop(0.0, PATIENCE_S)
+        assert not worker._thread.is_alive()
 
 
 def job(number: int = 1, **changes: Any) -> Job:
@@ -374,10 +378,101 @@ def test_stopping_ends_a_run_between_tokens_and_lets_go_of_the_board() -> None:
     diary = Diary()
     with held_in_a_run(diary) as (worker, board, _):
         worker.submit(job(2))
-        assert worker.stop(PATIENCE_S)
-    assert diary.states(job(1)) == ["accepted", "started", "interrupted"]
-    assert diary.states(job(2)) == ["accepted"]  # its owner keeps it for the next start
+        assert worker.stop(0.0, PATIENCE_S)
+    # Both are their owner's, for the next start.
+    assert diary.states(job(1)) == ["accepted", "started", "accepted"]
+    assert diary.jobs[-1][2] == "the agent stops; it runs after the next start"
+    assert diary.states(job(2)) == ["accepted"]
     assert board.closes >= 1
+
+
+def test_a_stop_lets_the_run_of_a_job_end_by_itself() -> None:
+    diary = Diary()
+    with held_in_a_run(diary) as (worker, _, go_on):
+        worker.submit(job(2))
+        stopper = threading.Thread(target=lambda: worker.stop(PATIENCE_S, PATIENCE_S))
+        stopper.start()
+        diary.until(lambda: worker._stopping)
+        go_on.set()
+        stopper.join(PATIENCE_S)
+    assert diary.states(job(1)) == ["accepted", "started", "finished"]
+    assert diary.states(job(2)) == ["accepted"]
+
+
+def test_a_run_that_goes_on_after_its_deadline_is_aborted_and_its_board_reset() -> None:
+    """The clock of the test stands still until the run is under way, then it is past deadline and grace."""
+    now_ns = [10**9]
+
+    def hangs(n: int, cancelled: threading.Event) -> None:
+        if n == 1:
+            now_ns[0] += round((20 + RUN_ON_S) * 1e9)
+        if cancelled.is_set():
+            raise Cancelled
+
+    board, diary = ScriptedBoard(on_generate=hangs), Diary()
+    with working(
+        board, diary, clock_ns=lambda: now_ns[0], left_s=lambda asked: 20.0 if asked.id == job(1).id else 1e6
+    ) as worker:
+        worker.submit(job(1))
+        diary.until(lambda: "interrupted" in diary.states(job(1)))
+        worker.submit(job(2))
+        diary.until(lambda: "finished" in diary.states(job(2)))
+    assert diary.states(job(1)) == ["accepted", "started", "interrupted"]
+    assert diary.jobs[2][2] == "not done 5 s after its deadline"
+    assert (board.resets, board.opens) == (1, 2)
+    assert "circuit_open" not in diary.events()
+
+
+def test_a_job_for_a_board_whose_circuit_is_open_waits_until_its_deadline_and_no_longer() -> None:
+    now_ns = [10**9]
+    board, diary = ScriptedBoard(on_open=fails("gone")), Diary()
+    left_s = [30.0]
+    slow = BreakerPolicy(opens_after=1, first_delay_s=10**6, jitter=0.0)
+    with working(board, diary, clock_ns=lambda: now_ns[0], left_s=lambda _: left_s[0], breaker=slow) as worker:
+        worker.submit(job(1))
+        diary.until(lambda: worker.presence().state == "open")
+        assert diary.states(job(1)) == ["accepted"]
+        left_s[0] = 0.0
+        worker.submit(job(2))  # whatever wakes it; by itself it wakes at the deadline
+        diary.until(lambda: "cancelled" in diary.states(job(1)))
+    assert board.opens == 1
+
+
+def test_a_worker_wakes_at_the_deadline_of_a_job_that_waits() -> None:
+    board, diary = ScriptedBoard(on_open=fails("gone")), Diary()
+    slow = BreakerPolicy(opens_after=1, first_delay_s=10**6, jitter=0.0)
+    end_s = time.monotonic() + 0.3
+    with working(board, diary, left_s=lambda _: end_s - time.monotonic(), breaker=slow) as worker:
+        worker.submit(job(1))
+        diary.until(lambda: "cancelled" in diary.states(job(1)))
+
+
+@pytest.mark.parametrize("at_most", [1, 2, 3])
+def test_no_more_boards_measure_at_once_than_max_workers_says(at_most: int) -> None:
+    counted = threading.Lock()
+    now, most = [0], [0]
+    full = threading.Event()
+
+    def measures(_n: int, _cancelled: threading.Event) -> None:
+        with counted:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            if now[0] >= at_most:
+                full.set()
+        full.wait(PATIENCE_S)
+        time.sleep(0.001)
+        with counted:
+            now[0] -= 1
+
+    locks = fewer_locks({f"b{n}": threading.Lock() for n in range(6)}, at_most)
+    diary = Diary()
+    with ExitStack() as stack:
+        for n in range(6):
+            board = ScriptedBoard(on_generate=measures)
+            worker = stack.enter_context(working(board, diary, lock=locks[f"b{n}"]))
+            worker.submit(job(n + 1))
+        diary.until(lambda: sum(state == "finished" for state, *_ in diary.jobs) == 6)
+    assert most[0] == at_most
 
 
 def test_a_job_goes_before_the_schedule_and_the_schedule_goes_on() -> None:
@@ -531,7 +626,7 @@ def working_named(name: str, board: ScriptedBoard, diary: Diary, lock: threading
     try:
         yield worker
     finally:
-        assert worker.stop(PATIENCE_S)
+        assert worker.stop(0.0, PATIENCE_S)
 
 
 def test_waiting_for_the_processor_can_be_stopped_and_cancelled() -> None:
@@ -545,6 +640,6 @@ def test_waiting_for_the_processor_can_be_stopped_and_cancelled() -> None:
                 assert time.monotonic() < deadline
             diary.until(lambda: "cancelled" in diary.states(job(1)))
             worker.submit(job(2))
-            assert worker.stop(PATIENCE_S)
+            assert worker.stop(0.0, PATIENCE_S)
     assert board.generations == 0
     assert "started" not in diary.states(job(1)) + diary.states(job(2))
