@@ -8,6 +8,8 @@ the same entry at once, and all of it goes by itself when nobody has written for
 
 import logging
 import os
+import time
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from msgspec import Struct
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LIFE_BYTES: Final = 8
 """A number that is there as long as the server forgets nothing."""
+RETRY_S: Final = 15.0
+"""A server that did not answer is left alone for so long: whoever asks it has other work, which waits meanwhile."""
 MAX_READ: Final = 500
 """Entries read at a time: 16 MB at most."""
 
@@ -43,7 +47,9 @@ class _AskedInVain(Exception):
 class SharedCache:
     """A hash of entries, and their keys in the order of their revisions. All calls come from one thread at a time."""
 
-    def __init__(self, link: RedisLink, size: int, ttl_s: float) -> None:
+    def __init__(
+        self, link: RedisLink, size: int, ttl_s: float, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
         """`size` is how many entries the server keeps, the last that were written."""
         self._link = link
         self._size, self._ttl_ms = size, max(1, round(ttl_s * 1e3))
@@ -51,6 +57,8 @@ class SharedCache:
             link.key("cache", name) for name in ("entries", "order", "revision", "life")
         )
         self._in_life = b""
+        self._monotonic_s = monotonic_s
+        self._not_before_s = float("-inf")
         self._seen = 0
         self._known: dict[bytes, int] = {}
         """When each entry that the server has was born, as far as we know."""
@@ -63,6 +71,8 @@ class SharedCache:
 
     def keep(self, rows: Rows, gone: list[bytes], *, everything: bool) -> bool:  # noqa: ARG002
         """Writes what is new of `rows`, and takes out `gone`. False if the server did not answer."""
+        if self._monotonic_s() < self._not_before_s:
+            return False
         new = [(key, held) for key, held in rows if self._known.get(key) != held.born_ns]
         try:
             with self._link.answered(_AskedInVain):
@@ -97,6 +107,8 @@ class SharedCache:
 
     def news(self) -> Rows:
         """What was written since the last call, by whomever; empty where the server does not answer."""
+        if self._monotonic_s() < self._not_before_s:
+            return []
         try:
             with self._link.answered(_AskedInVain):
                 return self._read_news()
@@ -128,6 +140,7 @@ class SharedCache:
 
     def _failed(self, why: _AskedInVain) -> bool:
         self.errors += 1
+        self._not_before_s = self._monotonic_s() + RETRY_S
         if self.errors == 1:
             log.error("the cache is not shared now: %s; it is tried again", why)
         return False

@@ -18,6 +18,7 @@ from tinyprof_agent.drivers.driver import (
     BoardError,
     BoardInfo,
     Cancelled,
+    Emulation,
     Generation,
     LinkCounters,
     OnText,
@@ -46,6 +47,8 @@ class ScriptedBoard:
     on_generate: Callable[[int, threading.Event], None] = lambda _n, _c: None
     on_round_trip: Callable[[int], None] = lambda _: None
     build: Build = BUILD
+    host_clock: bool = False
+    emulation: Emulation | None = None
     opens: int = 0
     generations: int = 0
     trips: int = 0
@@ -56,7 +59,7 @@ class ScriptedBoard:
     def open(self) -> BoardInfo:
         self.opens += 1
         self.on_open(self.opens)
-        return BoardInfo(self.build, "", 10**9, host_clock=False)
+        return BoardInfo(self.build, "", 10**9, self.host_clock, emulation=self.emulation)
 
     def generate(
         self,
@@ -229,6 +232,16 @@ def test_a_board_with_which_nobody_spoke_for_long_may_have_other_firmware() -> N
         assert worker.presence().build == ""
         worker.submit(job())
         diary.until(lambda: "finished" in diary.states(job()))
+        assert worker.presence().build == build_fingerprint(BUILD)
+
+
+@pytest.mark.parametrize("held", [{"host_clock": True}, {"emulation": Emulation("nothing", 1e9)}])
+def test_what_runs_in_a_process_of_the_agents_own_is_vouched_for_as_long_as_it_is_open(held: dict[str, Any]) -> None:
+    ahead_ns = 0
+    board, diary = ScriptedBoard(**held), Diary()
+    with working(board, diary, clock_ns=lambda: time.monotonic_ns() + ahead_ns) as worker:
+        diary.until(lambda: bool(worker.presence().build))
+        ahead_ns = 10**15
         assert worker.presence().build == build_fingerprint(BUILD)
 
 
