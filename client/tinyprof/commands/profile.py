@@ -148,6 +148,8 @@ def _in_fleet(board: str, options: dict[str, Any]) -> int:
         )
     result = reply.result.body if reply.result is not None else None
     result = result if isinstance(result, Result) else None
+    if reply.joined is not None and not options["as_json"]:
+        click.echo(f"shared the run of job {reply.joined.hex()}, which was under way", err=True)
     return _print(board, reply.state, reply.message, result, options["as_json"], reply.cached)
 
 
