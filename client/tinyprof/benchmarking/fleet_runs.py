@@ -1,12 +1,14 @@
 """Runs of a benchmark on the boards of a fleet; never from a cache, for a benchmark measures."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from tinyprof.benchmarking.progress_feed import ProgressFeed
 from tinyprof.benchmarking.results_file import Agent
-from tinyprof.benchmarking.running import BoardPlan, Ended
+from tinyprof.benchmarking.running import BoardPlan, Ended, Say
 from tinyprof.benchmarking.selection import (
     NothingToRun,
     SuiteAsked,
@@ -17,47 +19,65 @@ from tinyprof.benchmarking.selection import (
     why_not_offered,
 )
 from tinyprof.fleet import Fleet
+from tinyprof.job_handle import FleetJob
 from tinyprof.request_channel import FleetError
 from tinyprof_platforms.suites import Suite
-from tinyprof_protocol.jobs import ProfileReply, Progress
+from tinyprof_protocol.jobs import ProfileReply
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Record, Result
 from tinyprof_protocol.request_reply import RequestFailed
 
+RUN_WITHIN_S: Final = 1800.0
+"""No suite takes so long: a run that has begun and has not ended by then has been lost with its agent."""
+CANCELLED_WITHIN_S: Final = 10.0
+"""A job that is cancelled is waited for so long: its agent ends the run between two tokens and says so."""
+_POLL_S: Final = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class FleetRuns:
-    """Makes runs of the fleet's boards. A plan's `terms` are what a job says in place of the suite's own."""
+    """Makes runs of the fleet's boards. A plan's `terms` are what a job says in place of the suite's own.
+
+    A run that has not begun within `within_s` seconds is given up.
+    """
 
     fleet: Fleet
+    feed: ProgressFeed
     within_s: float
     priority: int = 0
+    clock: Callable[[], float] = time.monotonic
 
-    def __call__(self, plan: BoardPlan, say: Callable[[str, int, int], None], cancelled: threading.Event) -> Ended:
+    def __call__(self, plan: BoardPlan, say: Say, cancelled: threading.Event) -> Ended:
         """One run, however it ends."""
-
-        def on_update(reply: ProfileReply) -> None:
-            say(f"{reply.state}: {reply.message}" if reply.message else reply.state, 0, 0)
-
-        def on_progress(progress: Progress) -> None:
-            say(progress.stage, progress.repetition, progress.repetitions)
-
         terms: Mapping[str, Any] = plan.terms if isinstance(plan.terms, dict) else {}
         try:
-            reply = self.fleet.profile(
+            job = self.fleet.submit(
                 plan.board,
                 suite=plan.suite,
                 priority=self.priority,
                 within_s=self.within_s,
-                on_update=on_update,
-                on_progress=on_progress,
                 use_cache=False,
-                cancelled=cancelled,
                 **terms,
             )
+            with self.feed.of(bytes.fromhex(job.id), lambda one: say(one.stage, one.repetition, one.repetitions)):
+                return ended(self._followed(job, say, cancelled))
         except (FleetError, RequestFailed, LookupError) as why:
             return Ended("cancelled" if cancelled.is_set() else "failed", " ".join(str(why).split()))
-        return ended(reply)
+
+    def _followed(
+        self, job: FleetJob, say: Callable[[str, int, int], None], cancelled: threading.Event
+    ) -> ProfileReply:
+        """The final reply; a job that is given up is cancelled. Raises FleetError and RequestFailed."""
+        give_up_s, told = self.clock() + self.within_s + RUN_WITHIN_S, False
+        while not job.done():
+            for reply in job.updates(_POLL_S):
+                say(f"{reply.state}: {reply.message}" if reply.message else reply.state, 0, 0)
+            if not told and (cancelled.is_set() or self.clock() > give_up_s):
+                told, give_up_s = True, self.clock() + CANCELLED_WITHIN_S
+                job.cancel()
+            elif told and self.clock() > give_up_s:
+                break
+        return job.reply(0)
 
 
 def ended(reply: ProfileReply) -> Ended:

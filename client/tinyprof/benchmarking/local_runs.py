@@ -1,10 +1,9 @@
 """Runs of a benchmark on a board of this machine, without a broker."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from tinyprof.benchmarking.running import BoardPlan, Ended
+from tinyprof.benchmarking.running import BoardPlan, Ended, Say
 from tinyprof.local_profile import profile_here
 from tinyprof_agent.boards import BoardConfig
 from tinyprof_agent.drivers.driver import BoardError
@@ -18,7 +17,7 @@ class LocalRuns:
     board: BoardConfig
     suite: Suite
 
-    def __call__(self, plan: BoardPlan, say: Callable[[str, int, int], None], cancelled: threading.Event) -> Ended:
+    def __call__(self, plan: BoardPlan, say: Say, cancelled: threading.Event) -> Ended:
         """One run; `cancelled` stops it between tokens. Raises BadBoard for options of no use."""
         try:
             outcome = profile_here(

@@ -60,11 +60,15 @@ class Progress:
     done: bool = False
 
 
+Say = Callable[[str, int, int], None]
+"""Told where a run is: its stage, the repetition, and how many it makes at least."""
+
+
 class RunOne(Protocol):
     """Makes one run. What a board or a fleet may cause it says in what it gives back."""
 
-    def __call__(self, plan: BoardPlan, say: Callable[[str, int, int], None], cancelled: threading.Event) -> Ended:
-        """`say` takes a stage, a repetition and how many; a run that is cancelled ends soon."""
+    def __call__(self, plan: BoardPlan, say: Say, cancelled: threading.Event) -> Ended:
+        """A run that is cancelled ends soon."""
         ...
 
 

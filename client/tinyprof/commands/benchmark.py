@@ -1,5 +1,6 @@
 """`tinyprof benchmark`: a suite on several boards side by side, and a results file that can be judged later."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ _FLEET_ONLY = ("boards", "platform", "label", "site", "priority", "within_s", "b
               help="Runs on each board, one after the other.  [default: what the suite says]")  # fmt: skip
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="In the fleet: before other jobs.")
 @click.option("--timeout", "within_s", default="15m", show_default=True, callback=to_seconds, metavar="DURATION",
-              help="In the fleet: when each run must have ended.")  # fmt: skip
+              help="In the fleet: when each run must have begun.")  # fmt: skip
 @click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="results.json",
               help="Where the results go; a file that is there is replaced.")  # fmt: skip
 @broker_option
@@ -118,6 +119,7 @@ def _refuse_what_has_no_effect(where: str) -> None:
 def _in_fleet(options: dict[str, Any], output: Path) -> "tuple[Results, bool]":
     from tinyprof.benchmarking.fleet_runs import FleetRuns, plan_fleet
     from tinyprof.benchmarking.making import Making
+    from tinyprof.benchmarking.progress_feed import ProgressFeed
     from tinyprof.benchmarking.selection import NothingToRun, Wanted, parse_suite
     from tinyprof.board_names import UnknownBoard
     from tinyprof.fleet import Fleet
@@ -127,12 +129,15 @@ def _in_fleet(options: dict[str, Any], output: Path) -> "tuple[Results, bool]":
     wanted = Wanted(names, options["platform"] or "", options["label"] or "", options["site"] or "")
     try:
         asked = parse_suite(options["suite"])
-        with Fleet(broker_address(options["broker"])) as fleet:
+        address = broker_address(options["broker"])
+        with Fleet(address) as fleet:
             planned = plan_fleet(fleet, wanted, asked, options["repeat_runs"])
             for line in planned.left_out:
                 click.echo(f"left out: {one_line(line)}", err=True)
-            runs = FleetRuns(fleet, options["within_s"], options["priority"])
-            return _make(Making(planned.plans, runs, planned.suites, planned.agents, time.time_ns), output)
+            nodes = {plan.board.partition("/")[0] for plan in planned.plans}
+            with ProgressFeed(address, nodes, f"progress-{os.urandom(8).hex()}") as feed:
+                runs = FleetRuns(fleet, feed, options["within_s"], options["priority"])
+                return _make(Making(planned.plans, runs, planned.suites, planned.agents, time.time_ns), output)
     except (SuiteError, UnknownBoard, NothingToRun) as why:
         raise WrongUse(one_line(str(why))) from None
 
