@@ -102,11 +102,18 @@ def whole_line(arrival: Arrival) -> str:
     assert isinstance(body, Result)
     build = body.build
     site, _, agent = arrival.node.partition(".")
-    fields = []
-    for name, figure in body.figures.items():
+    fields, terms = [], []
+    for name, figure in sorted(body.figures.items()):
         fields.append(f"{name}={figure.value!r}")
         if figure.low is not None:
             fields.append(f"{name}_low={figure.low!r},{name}_high={figure.high!r}")
+        terms.append((figure.coverage, figure.n))
+    rest = (
+        record.boot, record.boottime_ns, body.job_id, body.prompts, body.max_tokens, body.reasons, body.clock,
+        body.conditions, terms, body.repetitions, body.timed_s, body.warm_up_s, body.min_repetitions, body.min_timed_s,
+        body.itl_us, body.itl_dropped, body.repetitions_dropped, body.output, body.attempt, body.ram_is_rss,
+        body.suite_terms, build.stands_for, build.streamed,
+    )  # fmt: skip
     return (
         f"tinyprof_result,agent={agent},board={body.board},engine={build.engine},model={build.model},"
         f"platform={build.platform},quantisation={build.quantisation},site={site} "
@@ -114,7 +121,7 @@ def whole_line(arrival: Arrival) -> str:
         f'engine_build="{build.engine_build}",kv_cache="{build.kv_cache}",model_sha256="{build.model_sha256}",'
         f'series_id="{SERIES}",suite="{body.suite}",timing="{build.timing}",ctx={build.ctx}i,emulated=false,'
         f'verdict="{body.verdict}",golden="{body.golden}",run_id="{body.run_id.hex()}",asked=false,'
-        f'{",".join(fields)},record="{b2a_base64(arrival.data, newline=False).decode()}" {record.time_ns}'
+        f'{",".join(fields)},rest="{b2a_base64(pack(rest), newline=False).decode()}" {record.time_ns}'
     )
 
 

@@ -32,6 +32,10 @@ class SqliteConfig(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[float, Meta(gt=0, le=36_500)] = 30.0
 
 
+Details = Literal["rest", "whole", "none"]
+"""What the fields do not say, the record's own bytes, or nothing."""
+
+
 class InfluxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """An InfluxDB 1.8+, 2.x or 3. What it shows of itself holds no secret."""
 
@@ -55,8 +59,8 @@ class InfluxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     posts_at_once: Annotated[int, Meta(ge=1, le=16)] = 2
     gzip: Literal["auto", "on", "off"] = "auto"
     """Whether posts are compressed; `auto`: unless the server is on this machine."""
-    whole_records: bool = True
-    """Whether a line also holds the record's bytes, which details of runs are read back from."""
+    details: Details = "rest"
+    """What a line holds beside the fields to ask for, so that records can be read back."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a URL that is none, and for secrets in two places."""

@@ -11,8 +11,11 @@ from tinyprof_collector.judging import Key, Plan, Work
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.quarantine import Poison, Quarantine
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
-from tinyprof_collector.verification import held_runs, stored_runs
+from tinyprof_collector.verification import batched, held_runs, stored_runs
 from tinyprof_protocol.topics import agent_topic
+
+EPOCHS_AT_ONCE = 500
+"""Epochs that the stores are asked of at a time: what was answered is not asked again should a store fall silent."""
 
 
 class Intake:
@@ -35,9 +38,13 @@ class Intake:
 
     def recall(self) -> None:
         """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
-        for account in self._ledger.unrecalled():
-            runs = stored_runs(self._stores, account.node, account.epoch)
-            self._counts.add("recalled", self._ledger.recall(account, runs))
+        for accounts in batched(self._ledger.unrecalled(), EPOCHS_AT_ONCE):
+            keys = [(account.node, account.epoch) for account in accounts]
+            held = zip(*(store.counts(keys) for store in self._stores), strict=True)
+            for account, counts in zip(accounts, held, strict=True):
+                # Nearly always nothing is there, because nothing was lost.
+                runs = stored_runs(self._stores, account.node, account.epoch) if min(counts) else []
+                self._counts.add("recalled", self._ledger.recall(account, runs))
 
     def take_in(self, plan: Plan, messages: int) -> None:
         """Writes, puts away, accounts. Raises StoreFailed and QuarantineFailed, and then nothing is accounted."""

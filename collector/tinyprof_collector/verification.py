@@ -1,6 +1,8 @@
 """Asks the stores themselves what they hold: for the ledger, and where the accounts cannot know."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
@@ -9,9 +11,18 @@ from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.ranges import RangeSet
 from tinyprof_protocol.requests import LedgerRow
 
+T = TypeVar("T")
+
 MAX_QUESTIONS = 256
 MAX_RECALL_QUESTIONS = 8192
 """Asked once for an epoch, and only where the state was lost."""
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def held_runs(

@@ -129,5 +129,8 @@ class Store(Protocol):
         `deleted` is only counted over all seqs. Raises StoreFailed.
         """
 
+    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
+        """How many records of each of these epochs (by node and epoch) the store holds, in order. Raises StoreFailed."""
+
     def close(self) -> None:
         """Lets go of what is held."""

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from line_protocol_parser import parse_line
 from msgspec.structs import replace
 
+from tinyprof_collector.config import Details
 from tinyprof_collector.stores.influx import line_protocol
+from tinyprof_collector.stores.influx.detail import field_bytes, record_in
 from tinyprof_collector.stores.influx.line_protocol import (
     MAX_TIME_NS,
     TAG_CHARACTERS,
@@ -15,13 +17,22 @@ from tinyprof_collector.stores.influx.line_protocol import (
     canary_line,
     line_of,
     metric_field,
-    record_bytes,
     tag_value,
 )
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.metrics import METRICS
-from tinyprof_protocol.records import Build, ClockReport, Conditions, Event, Figure, Record, Result, Sample
+from tinyprof_protocol.records import (
+    Build,
+    ClockReport,
+    Conditions,
+    Event,
+    Figure,
+    Record,
+    Repetition,
+    Result,
+    Sample,
+)
 from tinyprof_protocol.series import series_of
 
 NODE, EPOCH = "lab.pi", bytes(range(16))
@@ -34,18 +45,67 @@ BUILDS = st.builds(
     firmware=WORDS, firmware_build=LINES,
 )  # fmt: skip
 
+BUILD = Build("p", "e", "b", "m", "0" * 64, "q", "f32", "f32", 1, "device")
+NUMBERS = st.none() | FINITE
+FIGURES = st.builds(Figure, FINITE, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**53), st.booleans())
+REPETITIONS = st.builds(
+    Repetition, st.integers(0, 63), NUMBERS, NUMBERS, st.integers(0, 99), st.integers(0, 99),
+    st.sampled_from(["match", "differs"]), st.integers(0, 9), NUMBERS, NUMBERS,
+)  # fmt: skip
+RESULTS = st.builds(
+    Result, run_id=st.binary(min_size=16, max_size=16), board=st.just("alpha"),
+    build=st.builds(
+        Build, platform=WORDS, engine=WORDS, engine_build=LINES, model=WORDS, model_sha256=st.just("0" * 64),
+        quantisation=WORDS, kv_cache=WORDS, activations=WORDS, ctx=st.integers(0, 2**53),
+        timing=st.sampled_from(["device", "client", "engine"]), emulated=st.booleans(), stands_for=st.none() | WORDS,
+        firmware=WORDS, firmware_build=LINES, streamed=st.booleans(),
+    ),
+    suite=WORDS, prompts=st.lists(LINES, max_size=3), max_tokens=st.integers(0, 99),
+    verdict=st.sampled_from(["valid", "unstable", "invalid"]), reasons=st.lists(LINES, max_size=2),
+    golden=st.sampled_from(["match", "tie", "differs", "none"]),
+    clock=st.builds(ClockReport, st.just("checked"), st.integers(0, 9), FINITE, NUMBERS, NUMBERS, LINES),
+    figures=st.dictionaries(
+        st.sampled_from(sorted(name for name, metric in METRICS.items() if metric.type == "float")), FIGURES, max_size=8
+    ),
+    repetitions=st.lists(REPETITIONS, max_size=3),
+    conditions=st.builds(Conditions, NUMBERS, st.none() | st.integers(0, 9), governor=st.none() | WORDS),
+    timed_s=FINITE, warm_up_s=FINITE, min_repetitions=st.integers(0, 99), min_timed_s=FINITE,
+    itl_us=st.lists(st.integers(0, 2**53), max_size=5), itl_dropped=st.integers(0, 9),
+    repetitions_dropped=st.integers(0, 9), output=LINES, job_id=st.none() | st.binary(min_size=16, max_size=16),
+    attempt=st.integers(0, 9), ram_is_rss=st.booleans(), suite_terms=WORDS,
+)  # fmt: skip
+
+
+def test_the_strategy_above_gives_every_key_of_a_result_and_its_build():
+    """A key that is added to either, and that a line does not carry, must fail here until it does."""
+    assert set(Result.__struct_fields__) == {
+        "run_id", "board", "build", "suite", "prompts", "max_tokens", "verdict", "reasons", "golden", "clock",
+        "figures", "repetitions", "conditions", "timed_s", "warm_up_s", "min_repetitions", "min_timed_s", "itl_us",
+        "itl_dropped", "repetitions_dropped", "output", "job_id", "attempt", "ram_is_rss", "suite_terms",
+    }  # fmt: skip
+    assert set(Figure.__struct_fields__) == {"value", "low", "high", "coverage", "n", "estimated"}
+    assert set(Build.__struct_fields__) == {
+        "platform", "engine", "engine_build", "model", "model_sha256", "quantisation", "kv_cache", "activations",
+        "ctx", "timing", "emulated", "stands_for", "firmware", "firmware_build", "streamed",
+    }  # fmt: skip
+
 
 def arrival_of(body, time_ns=1_800_000_000_000_000_123, seq=7) -> Arrival:
     record = Record(time_ns, "clock", bytes(16), 5, body)
     return Arrival(NODE, EPOCH, seq, pack(record), record)
 
 
-def line(arrival: Arrival, *, whole: bool = True) -> str:
-    return line_of(arrival, FixedParts().of(arrival), whole=whole)
+def line(arrival: Arrival, details: Details = "rest") -> str:
+    return line_of(arrival, FixedParts().of(arrival), details)
 
 
-def parsed(arrival: Arrival):
-    return parse_line(line(arrival))
+def parsed(arrival: Arrival, details: Details = "rest"):
+    return parse_line(line(arrival, details))
+
+
+def read_back(arrival: Arrival) -> Record | None:
+    read = parsed(arrival)
+    return record_in({**read["tags"], **read["fields"], "time": read["time"]})
 
 
 def result_of(build: Build, figures: dict[str, Figure], suite: str = "quick") -> Result:
@@ -79,7 +139,7 @@ def test_a_result_reads_back_with_every_tag_and_field(build, suite, values):
     assert (fields["seq"], fields["epoch"], fields["series_id"]) == (7, EPOCH.hex(), series_of(body))
     assert fields.get("engine_build", "") == build.engine_build.replace("\0", " ")
     assert fields.get("suite", "") == suite.replace("\0", " ")
-    assert record_bytes(fields["record"]) == arrival.data
+    assert read_back(arrival) == arrival.record
     for name, value in values.items():
         is_int = METRICS[name].type == "int"
         assert fields[name] == (round(value) if is_int else value)
@@ -114,7 +174,12 @@ def test_a_figure_that_the_table_does_not_know_is_no_field_and_not_lost():
     fields = parsed(arrival)["fields"]
     assert fields.keys() == {"epoch", "seq", "temperature_c", "record"}
     assert fields["seq"] == 7
-    assert record_bytes(fields["record"]) == arrival.data
+    assert field_bytes(fields["record"]) == arrival.data
+    unknown = arrival_of(result_of(BUILD, {"decode_tps": Figure(1.0), "from_the_future": Figure(2.0)}))
+    assert parsed(unknown)["fields"].keys() & {"decode_tps", "from_the_future", "rest", "record"} == {
+        "decode_tps", "record",
+    }  # fmt: skip
+    assert read_back(unknown) == unknown.record
 
 
 def test_no_metric_has_the_name_of_another_field():
@@ -141,9 +206,56 @@ def test_a_time_that_influxdb_cannot_hold_is_no_line():
         line(arrival_of(Event("e"), time_ns=MAX_TIME_NS + 1))
 
 
-def test_without_whole_records_the_figures_stay():
-    text = line(arrival_of(Sample({"temperature_c": 40.0})), whole=False)
-    assert parse_line(text)["fields"].keys() == {"epoch", "seq", "temperature_c"}
+def test_without_details_the_figures_stay():
+    sample = arrival_of(Sample({"temperature_c": 40.0}))
+    assert parsed(sample, "none")["fields"].keys() == {"epoch", "seq", "temperature_c"}
+    result = arrival_of(result_of(BUILD, {"decode_tps": Figure(1.0)}))
+    fields = parsed(result, "none")["fields"]
+    assert fields["decode_tps"] == 1.0
+    assert not fields.keys() & {"rest", "record"}
+    assert record_in({"time": 1, **fields}) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(RESULTS, st.sampled_from(["clock", "estimated"]), st.binary(min_size=16, max_size=16))
+def test_a_result_comes_back_from_its_line_as_it_was(body, time, boot):
+    record = Record(1_800_000_000_000_000_123, time, boot, 2**62, body)
+    assert read_back(Arrival(NODE, EPOCH, 7, pack(record), record)) == record
+
+
+def test_what_the_fields_say_is_not_said_again():
+    arrival = arrival_of(result_of(BUILD, {name: Figure(1.5, 1.0, 2.0, 0.969, 6) for name in ("decode_tps", "ttft_ms")}))
+    fields = parsed(arrival)["fields"]
+    assert "record" not in fields
+    assert len(fields["rest"]) < len(arrival.data) / 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: result_of(replace(BUILD, model="a\\b"), {}), lambda: result_of(replace(BUILD, engine="a\tb"), {}),
+        lambda: result_of(BUILD, {}, suite="a\0b"), lambda: result_of(BUILD, {"ram_peak_bytes": Figure(65536.4)}),
+        lambda: result_of(replace(BUILD, firmware_build="a\0b"), {}),
+    ],
+)  # fmt: skip
+def test_what_a_field_cannot_give_back_keeps_the_whole_record(body):
+    arrival = arrival_of(body())
+    fields = parsed(arrival)["fields"]
+    assert field_bytes(fields["record"]) == arrival.data
+    assert "rest" not in fields
+    assert read_back(arrival) == arrival.record
+
+
+def test_a_point_that_is_not_as_it_was_written_is_told():
+    read = parsed(arrival_of(result_of(BUILD, {"decode_tps": Figure(1.0)})))
+    row = {**read["tags"], **read["fields"], "time": 5}
+    assert record_in(row) is not None
+    for name in ("decode_tps", "ctx", "run_id", "board", "verdict"):
+        with pytest.raises(ValueError, match=r"figures|not as it was|Expected|Invalid"):
+            record_in({**row, name: None})
+    for text in ("&", "AAAA"):
+        with pytest.raises(ValueError, match="."):
+            record_in({**row, "rest": text})
 
 
 def test_the_canary_has_a_measurement_of_its_own():

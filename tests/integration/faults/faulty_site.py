@@ -26,9 +26,9 @@ from roles import HERE, Role
 
 from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_agent.spool.rows import seq_of
-from tinyprof_collector.stores.influx.line_protocol import MEASUREMENTS, record_bytes
+from tinyprof_collector.stores.influx.detail import record_in
+from tinyprof_collector.stores.influx.queries import every_record
 from tinyprof_collector.stores.influx.server import InfluxServer
-from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.records import Record
 
 RESTART_S = 1.0
@@ -275,10 +275,12 @@ class FaultySite(conservation.Site):
         if store == "sqlite":
             yield from super().stored()
             return
-        [answer] = self.database.query(f"SELECT epoch, seq, record FROM {', '.join(MEASUREMENTS)}")
+        [answer] = self.database.query(every_record())
         for rows in answer:
             for row in rows.dicts():
-                yield row["epoch"], row["seq"], unpack(record_bytes(row["record"]), Record)
+                record = record_in(row)
+                assert record is not None
+                yield row["epoch"], row["seq"], record
 
     def stored(self) -> Iterator[tuple[str, int, Record]]:
         """Every record in the first store."""

@@ -8,11 +8,9 @@ next are made.
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TypeVar
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
@@ -29,13 +27,13 @@ from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
 from tinyprof_collector.stores.influx.queries import count_of, seqs_between
 from tinyprof_collector.stores.influx.reading import InfluxReader
-from tinyprof_collector.stores.influx.server import InfluxServer
+from tinyprof_collector.stores.influx.server import InfluxServer, Rows
 from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE, Suspects
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
+from tinyprof_collector.verification import batched
 from tinyprof_protocol.bounds import MAX_SEQ
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 MAX_KNOWN_EPOCHS = 100_000
 APART_FROM_LINES = 500
@@ -56,13 +54,6 @@ class _Work:
     """The fixed parts of the lines of those that may be posted, by their place in the list."""
     struck: list[str] = field(default_factory=list)
     """Nodes of lines that were refused."""
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of `size`."""
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
 
 
 class InfluxStore:
@@ -129,6 +120,16 @@ class InfluxStore:
         answers = self._server.query(count_of(node, epoch, first, last))
         held = sum(int(row[1]) for series in answers for one in series for row in one.values)
         return StoreCount(held, counts_deleted=False)
+
+    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
+        """How many records of each epoch are there, many epochs in one question. Raises StoreFailed."""
+        held: list[int] = []
+        for some in batched(epochs, QUESTIONS_AT_ONCE):
+            for key, answer in zip(some, self._ask([count_of(*key) for key in some]), strict=True):
+                held.append(sum(int(row[1]) for series in answer for row in series.values))
+                if not held[-1]:
+                    self._note_held(key, frozenset())
+        return held
 
     def close(self) -> None:
         """Ends the helpers and lets go of the connections."""
@@ -207,7 +208,7 @@ class InfluxStore:
         """Makes the lines of a lane, some at a time, and posts them."""
         self._look_for(lane, work.arrivals)
         held = self._held
-        size, whole = self._poster.max_lines, self._config.whole_records
+        size, details = self._poster.max_lines, self._config.details
         for begin in range(0, len(lane), size):
             posted: list[int] = []
             lines: list[str] = []
@@ -217,7 +218,7 @@ class InfluxStore:
                     work.answers[n] = "held"
                     continue
                 try:
-                    lines.append(line_of(arrival, work.fixed[n], whole=whole))
+                    lines.append(line_of(arrival, work.fixed[n], details))
                 except Unwritable as why:
                     work.answers[n] = Refused(f"the store {self.name} cannot hold it: {why}")
                     continue
@@ -244,12 +245,15 @@ class InfluxStore:
             if (arrival.node, arrival.epoch) not in self._seen:
                 coming.setdefault((arrival.node, arrival.epoch), []).append(arrival.record.time_ns)
         for some in batched(coming.items(), QUESTIONS_AT_ONCE):
-            asked = ";".join(seqs_between(*key, min(times_ns), max(times_ns)) for key, times_ns in some)
-            answers = self._server.query(asked)
-            if len(answers) != len(some):
-                raise StoreFailed(f"store influxdb: {len(answers)} answers to {len(some)} questions")
+            answers = self._ask([seqs_between(*key, min(times_ns), max(times_ns)) for key, times_ns in some])
             for (key, _), answer in zip(some, answers, strict=True):
                 self._note_held(key, frozenset(int(row[1]) for series in answer for row in series.values))
+
+    def _ask(self, questions: Sequence[str]) -> list[list[Rows]]:
+        answers = self._server.query(";".join(questions))
+        if len(answers) != len(questions):
+            raise StoreFailed(f"store influxdb: {len(answers)} answers to {len(questions)} questions")
+        return answers
 
     def _note_held(self, key: tuple[str, bytes], seqs: frozenset[int]) -> None:
         if len(self._seen) >= MAX_KNOWN_EPOCHS:

@@ -5,10 +5,12 @@ that the table does not know is in the whole record alone. Tags have few values 
 values is a field. Source: InfluxDB line protocol reference (element order, escapes, tag and field types).
 """
 
-import base64
-import binascii
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
+from tinyprof_collector.config import Details
+from tinyprof_collector.stores.influx.detail import REST, WHOLE, comes_back, field_text, is_whole, rest_text
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Build, Event, Record, Result, Sample
@@ -55,12 +57,16 @@ def string_field(text: str) -> str:
 
 def metric_field(name: str, value: float) -> str:
     """`name=value` of a metric in the table, of the type that the table gives it. Raises Unwritable."""
+    return f"{name}={_number(name, value)}"
+
+
+def _number(name: str, value: float) -> str:
     if name not in _INTS:
-        return f"{name}={float(value)!r}"
+        return repr(float(value))
     whole = round(value)
     if not MIN_INT <= whole <= MAX_INT:
         raise Unwritable(f"{name} {value:g} does not fit an integer field")
-    return f"{name}={whole}i"
+    return f"{whole}i"
 
 
 def head_of(measurement: str, node: str, board: str | None, build: Build | None) -> str:
@@ -68,12 +74,15 @@ def head_of(measurement: str, node: str, board: str | None, build: Build | None)
     site, _, agent = node.partition(".")
     tags = {"agent": agent, "board": board or "", "site": site}
     if build is not None:
-        tags |= {
-            "engine": build.engine, "model": build.model, "platform": build.platform,
-            "quantisation": build.quantisation,
-        }  # fmt: skip
+        tags |= _build_tags(build)
     shown = ((name, tag_value(text)) for name, text in sorted(tags.items()))
     return ",".join((measurement, *(f"{name}={value}" for name, value in shown if value)))
+
+
+def _build_tags(build: Build) -> dict[str, str]:
+    return {
+        "engine": build.engine, "model": build.model, "platform": build.platform, "quantisation": build.quantisation,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,8 @@ class FixedPart:
     """The series of InfluxDB: measurement and tags."""
     fields: str = ""
     """Fields, each after a comma."""
+    exact: bool = False
+    """Whether head and fields give the build and the suite back as they are."""
 
 
 class FixedParts:
@@ -108,7 +119,9 @@ class FixedParts:
         elif len(self._runs) >= self._bound:
             self._runs.clear()
         head = head_of(RESULT, arrival.node, body.board, body.build)
-        part = FixedPart(head, "".join(f",{field}" for field in _run_fields(body, self._series)))
+        arriving = {name: text[:TAG_CHARACTERS].translate(_TAG_PLAIN) for name, text in _build_tags(body.build).items()}
+        exact = comes_back(body.build, body.suite, arriving)
+        part = FixedPart(head, "".join(f",{field}" for field in _run_fields(body, self._series)), exact)
         self._runs[arrival.node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
         return part
 
@@ -121,8 +134,9 @@ class FixedParts:
         return part
 
 
-def line_of(arrival: Arrival, fixed: FixedPart, *, whole: bool = True) -> str:
-    """A record as a line. `whole` adds its bytes (field `record`, base64), so that it can be read back as it was sent.
+def line_of(arrival: Arrival, fixed: FixedPart, details: Details = "rest") -> str:
+    """A record as a line. `details` adds what it takes to read the record back: what the fields do not say (`rest`; the
+    whole record where they could not give it back), or always its own bytes (`whole`).
 
     Raises Unwritable.
     """
@@ -132,27 +146,26 @@ def line_of(arrival: Arrival, fixed: FixedPart, *, whole: bool = True) -> str:
         raise Unwritable(f"time {time_ns} ns lies outside what InfluxDB holds")
     body = record.body
     if isinstance(body, Result):
-        fields = _result_fields(body)
-    elif isinstance(body, Sample):
+        return _result_line(arrival, record, body, fixed, details)
+    if isinstance(body, Sample):
         fields = [metric_field(name, value) for name, value in body.readings.items() if name in METRICS]
     else:
         fields = _event_fields(body)
     if record.time != "clock":
         fields.append(f'time_source="{record.time}"')
-    if whole:
-        fields.append(f'record="{binascii.b2a_base64(arrival.data, newline=False).decode("ascii")}"')
-    own = f'epoch="{arrival.epoch.hex()}",seq={arrival.seq}i{fixed.fields}'
+    if details != "none":
+        fields.append(_whole(arrival))
+    own = f'epoch="{arrival.epoch.hex()}",seq={arrival.seq}i'
     return f"{fixed.head} {','.join((own, *fields))} {time_ns}"
+
+
+def _whole(arrival: Arrival) -> str:
+    return f'{WHOLE}="{field_text(arrival.data)}"'
 
 
 def canary_line(collector: str, time_ns: int) -> str:
     """A line of the collector's own, without which no line of an agent is to blame."""
     return f"{CANARY},collector={tag_value(collector)} alive=1i {time_ns}"
-
-
-def record_bytes(text: str) -> bytes:
-    """The bytes in the field `record`. Raises ValueError."""
-    return base64.b64decode(text, validate=True)
 
 
 def _run_fields(body: Result, series: KnownSeries) -> list[str]:
@@ -167,22 +180,59 @@ def _run_fields(body: Result, series: KnownSeries) -> list[str]:
     return [*fields, f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}"]
 
 
-def _result_fields(body: Result) -> list[str]:
-    fields = [
-        f'verdict="{body.verdict}",golden="{body.golden}",run_id="{body.run_id.hex()}"',
-        "asked=false" if body.job_id is None else "asked=true",
-    ]
-    for name, figure in body.figures.items():
-        if name in METRICS:
-            value = figure.value
-            fields.append(metric_field(name, value) if name in _INTS else f"{name}={float(value)!r}")
-            if figure.low is not None:
-                fields.append(f"{name}_low={float(figure.low)!r}")
-            if figure.high is not None:
-                fields.append(f"{name}_high={float(figure.high)!r}")
-            if figure.estimated:
-                fields.append(f"{name}_estimated=true")
-    return fields
+class _Field(NamedTuple):
+    """How the fields of a figure begin."""
+
+    name: str
+    value: str
+    low: str
+    high: str
+    is_int: bool
+
+
+@lru_cache(maxsize=1024)
+def _fields_for(names: tuple[str, ...]) -> list[_Field]:
+    """The fields of figures, by name."""
+    known = sorted(name for name in names if name in METRICS)
+    return [_Field(name, f",{name}=", f",{name}_low=", f",{name}_high=", name in _INTS) for name in known]
+
+
+def _result_line(arrival: Arrival, record: Record, body: Result, fixed: FixedPart, details: Details) -> str:
+    """One pass over the figures, for each of which a line has up to four fields."""
+    figures = body.figures
+    named = _fields_for(tuple(figures))
+    exact = fixed.exact and len(named) == len(figures)
+    parts: list[str] = []
+    terms: list[tuple[float | None, int]] = []
+    for name, start, low_start, high_start, is_int in named:
+        figure = figures[name]
+        value, low, high = figure.value, figure.low, figure.high
+        if is_int:
+            exact = exact and is_whole(value)
+            parts.append(f"{start}{_number(name, value)}")
+        elif low is not None and high is not None:
+            parts.append(f"{start}{value!r}{low_start}{low!r}{high_start}{high!r}")
+            low = high = None
+        else:
+            parts.append(f"{start}{value!r}")
+        if low is not None:
+            parts.append(f"{low_start}{low!r}")
+        if high is not None:
+            parts.append(f"{high_start}{high!r}")
+        if figure.estimated:
+            parts.append(f",{name}_estimated=true")
+        terms.append((figure.coverage, figure.n))
+    if record.time != "clock":
+        parts.append(f',time_source="{record.time}"')
+    if details == "rest" and exact:
+        parts.append(f',{REST}="{rest_text(record, body, terms)}"')
+    elif details != "none":
+        parts.append(f",{_whole(arrival)}")
+    return (
+        f'{fixed.head} epoch="{arrival.epoch.hex()}",seq={arrival.seq}i{fixed.fields},verdict="{body.verdict}",'
+        f'golden="{body.golden}",run_id="{body.run_id.hex()}",asked={_flag(body.job_id is not None)}'
+        f"{''.join(parts)} {record.time_ns}"
+    )
 
 
 def _event_fields(body: Event) -> list[str]:

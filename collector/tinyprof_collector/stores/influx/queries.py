@@ -22,7 +22,7 @@ def of_node(node: str | None, board: str | None = None) -> str:
     return " AND ".join(parts) or "site <> ''"
 
 
-def count_of(node: str, epoch: bytes | None, first: int, last: int) -> str:
+def count_of(node: str, epoch: bytes | None, first: int = 1, last: int = MAX_SEQ) -> str:
     """Counts the records of a node, of an epoch, or of some seqs of it: one row a measurement."""
     which = of_node(node)
     if epoch is not None:
@@ -72,11 +72,16 @@ def newest_series(node: str, board: str) -> str:
 
 
 def newest_records(node: str, board: str, limit: int, series: str | None = None, measurement: str = RESULT) -> str:
-    """The newest whole records of a board."""
+    """The newest points of a board, whole: what `records_in` takes."""
     which = of_node(node, board)
     if series is not None:
         which += f" AND series_id = {quoted(series)}"
-    return f"SELECT record FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
+    return f"SELECT * FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
+
+
+def every_record() -> str:
+    """All points of all records, whole."""
+    return f"SELECT * FROM {_ALL}"  # noqa: S608
 
 
 def records_between(node: str, board: str, after_ns: int, until_ns: int | None, limit: int) -> str:

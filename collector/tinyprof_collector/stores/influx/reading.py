@@ -5,10 +5,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from tinyprof_collector.stores.influx import queries
-from tinyprof_collector.stores.influx.line_protocol import RESULT, SAMPLE, record_bytes
+from tinyprof_collector.stores.influx.detail import record_in
+from tinyprof_collector.stores.influx.line_protocol import RESULT, SAMPLE
 from tinyprof_collector.stores.influx.server import Rows
 from tinyprof_collector.stores.store import BoardLatest, RunSeen, StoreFailed
-from tinyprof_protocol.codec import BadMessage, unpack
+from tinyprof_protocol.codec import BadMessage
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.records import Record, Result
@@ -169,9 +170,9 @@ def _point(row: dict[str, Any], metric: str) -> Point:
 
 
 def _records(rows: Sequence[Rows]) -> list[Record]:
-    """Whole records; rows that were written without them are left out."""
+    """Whole records; points that were written without what it takes are left out."""
     try:
-        texts = [row["record"] for one in rows for row in one.dicts()]
-        return [unpack(record_bytes(text), Record) for text in texts if text]
+        found = [record_in(row) for one in rows for row in one.dicts()]
     except (ValueError, BadMessage) as why:
         raise StoreFailed(f"store influxdb: a record of {RESULT} or {SAMPLE} cannot be read: {why}"[:300]) from None
+    return [record for record in found if record is not None]
