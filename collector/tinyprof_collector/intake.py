@@ -9,6 +9,7 @@ from tinyprof_collector.accounting import Account, Pairs, runs_of
 from tinyprof_collector.counts import Counts
 from tinyprof_collector.judging import Key, Plan, Work
 from tinyprof_collector.ledger import Ledger
+from tinyprof_collector.news import Known, News
 from tinyprof_collector.quarantine import Poison, Quarantine
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
 from tinyprof_collector.verification import batched, held_runs, stored_runs
@@ -31,10 +32,17 @@ class Intake:
         self._counts = counts
         self.to_answer: dict[Key, Pairs] = {}
         """What batches asked for that are accounted and not answered yet."""
-        self.new: list[Arrival] = []
-        """Newly stored, since somebody looked."""
-        self.held: list[Arrival] = []
-        """Came while the stores held them already."""
+        self.news: list[News] = []
+        """Of what was stored since somebody looked; of what the stores held already only what jobs want."""
+        self._known = Known()
+
+    def prepare(self, plan: Plan, arrivals: list[Arrival]) -> None:
+        """Takes what stores and followers want of a batch's records, and lets go of these where nobody needs them."""
+        done = [store.prepare(arrivals) for store in self._stores]
+        plan.news.add(arrivals, self._known)
+        if all(done):
+            for arrival in arrivals:
+                arrival.kept = None
 
     def recall(self) -> None:
         """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
@@ -51,7 +59,7 @@ class Intake:
         for work in plan.works:
             self._ledger.open(work.batch.node, work.batch.epoch)
         self.recall()  # before the stores take anything new
-        answers = self.write(plan.arrivals)
+        answers = self.write(plan.arrivals, plan.news)
         refused = [
             Poison(arrival.node, agent_topic(arrival.node, "records"), answer.reason, arrival.data,
                    arrival.epoch, arrival.seq)
@@ -75,14 +83,17 @@ class Intake:
         for node, epoch, seq in self._quarantine.add(poisons, self._clock()):
             self._ledger.release(node, epoch, seq, "discarded")
 
-    def write(self, arrivals: list[Arrival]) -> list[Answer]:
-        """What became of each record in all stores together: stored when all that can have it have it."""
+    def write(self, arrivals: list[Arrival], news: News | None = None) -> list[Answer]:
+        """What became of each record in all stores together: stored when all that can have it have it.
+
+        `news` is what all of them say, where that was gathered.
+        """
         if not arrivals:
             return []
         answers = self._stores[0].write(arrivals)
         for store in self._stores[1:]:
             answers = [_united(one, two) for one, two in zip(answers, store.write(arrivals), strict=True)]
-        self._note_news(arrivals, answers)
+        self._note_news(arrivals, answers, news)
         return answers
 
     def _account(self, work: Work, arrivals: list[Arrival], answers: list[Answer]) -> None:
@@ -139,16 +150,18 @@ class Intake:
                     held.extend((node, epoch, a, b) for a, b in runs)
         return held
 
-    def _note_news(self, arrivals: list[Arrival], answers: list[Answer]) -> None:
+    def _note_news(self, arrivals: list[Arrival], answers: list[Answer], news: News | None) -> None:
         """At once: should a later step fail, the stores will hold what they have just taken."""
-        if answers.count("stored") == len(answers):
-            self.new.extend(arrivals)
+        if news is not None and answers.count("stored") == len(answers):
+            self.news.append(news)
             return
+        told = News()
         for arrival, answer in zip(arrivals, answers, strict=True):
             if answer == "stored":
-                self.new.append(arrival)
+                told.add([arrival], self._known)
             elif answer == "held":
-                self.held.append(arrival)
+                told.add_held([arrival], self._known)
+        self.news.append(told)
 
 
 def _united(one: Answer, two: Answer) -> Answer:

@@ -3,12 +3,13 @@
 Nothing is changed here. A plan may be thrown away and made again, which is what happens when a store takes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE, Pairs, runs_of
 from tinyprof_collector.ledger import Ledger
+from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Poison
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.codec import BadMessage, decode, unpack_each
@@ -51,19 +52,29 @@ class Plan:
     planned: dict[Key, RangeSet] = field(default_factory=dict)
     """Seqs that this plan takes in already."""
     evicting: dict[Key, Pairs] = field(default_factory=dict)
+    news: News = field(default_factory=News)
+    """What all its arrivals say to whoever follows what is stored."""
 
 
 class Unfit(Exception):
     """A message that cannot be taken as a whole; the text says why."""
 
 
-def plan_for(messages: Sequence[Message], ledger: Ledger) -> Plan:
+Prepare = Callable[[Plan, list[Arrival]], None]
+"""Takes what is wanted of the records of one batch, just after they were decoded."""
+
+
+def _nothing(_plan: Plan, _arrivals: list[Arrival]) -> None:
+    """Records stay decoded."""
+
+
+def plan_for(messages: Sequence[Message], ledger: Ledger, prepare: Prepare = _nothing) -> Plan:
     """The plan for a list of messages. A message at which the code fails is poison, and never harms the others."""
     plan = Plan()
     for message in messages:
         mark = len(plan.arrivals), len(plan.poisons)
         try:
-            add_to_plan(plan, open_batch(message), message.topic, ledger)
+            add_to_plan(plan, open_batch(message), message.topic, ledger, prepare)
         except Unfit as why:
             plan.poisons.append(whole(message, str(why)))
         except Exception as why:  # noqa: BLE001  (whatever it is, the other messages must not suffer from it)
@@ -93,7 +104,7 @@ def whole(message: Message, reason: str) -> Poison:
     return Poison(node, message.topic, reason, message.payload)
 
 
-def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
+def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger, prepare: Prepare = _nothing) -> None:
     """Judges a batch and each of its records. Raises Unfit for numbers that no spool would give."""
     seqs = [entry.seq for entry in batch.records]
     span = _span(batch, seqs)
@@ -123,6 +134,8 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger) -> None:
             taken.add(seq)
             due.append(entry)
     _judge_records(plan, work, due, topic)
+    if work.count:
+        prepare(plan, plan.arrivals[work.first :])
     planned.update(runs)
     plan.planned[key] = planned
     if batch.evicted:

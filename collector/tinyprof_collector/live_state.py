@@ -6,11 +6,10 @@ What is to be published is returned, never sent.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
 
+from tinyprof_collector.board_history import BoardKey, history_of
 from tinyprof_collector.config import Config
 from tinyprof_collector.delivery_report import Waits, with_agents
 from tinyprof_collector.forgotten import Forgotten
@@ -23,11 +22,12 @@ from tinyprof_collector.health import (
     collector_health,
     store_health,
 )
+from tinyprof_collector.news import News
 from tinyprof_collector.peers import Peers, by_collector
 from tinyprof_collector.presence import Agent, Presence
 from tinyprof_collector.replies import check_board, counted_by_health
-from tinyprof_collector.stores.store import Arrival, BoardLatest
-from tinyprof_collector.summaries import MAX_AT_ONCE, BoardKey, Summaries, history_of, page
+from tinyprof_collector.stores.store import BoardLatest
+from tinyprof_collector.summaries import MAX_AT_ONCE, Summaries, page
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
@@ -36,9 +36,6 @@ from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, Le
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48
 MAX_LINE = 300
-
-
-_node_of = attrgetter("node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +143,16 @@ class LiveState:
                 self._presence.let_go(self._is_left)
                 self._summaries.let_go(self._is_left)
 
-    def stored(self, new: Sequence[Arrival], now_ns: int) -> None:
-        """Takes records that the stores have just got. What they held before was counted when it was new."""
+    def stored(self, news: Iterable[News], now_ns: int) -> None:
+        """Takes what records say that the stores have just got. What they held before was counted when it was new."""
         with self._lock:
-            for node, group in groupby(new, key=_node_of):
-                if self._is_left(node):
-                    continue
-                self._summaries.stored(node, [arrival.record for arrival in group], now_ns, self._skew_ns(node))
-            for arrival in new if self._forgotten else ():
-                if arrival.record.body.board is not None:
-                    self._forgotten.heard((arrival.node, arrival.record.body.board))
+            for one in news:
+                for key, said in one.boards.items():
+                    if self._is_left(key[0]):
+                        continue
+                    self._summaries.stored(key, said, now_ns, self._skew_ns(key[0]))
+                    if self._forgotten:
+                        self._forgotten.heard(key)
 
     def forget(self, node: str, board: str, now_ns: int) -> bool:
         """Takes a board out of the fleet's view until its next word; False where it was not in it.

@@ -17,10 +17,11 @@ from tinyprof_collector.intake import Intake
 from tinyprof_collector.judging import plan_for, whole
 from tinyprof_collector.ledger import Ledger, reply_of
 from tinyprof_collector.ledger_sums import Sums
+from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Quarantine, QuarantineFailed
 from tinyprof_collector.replay import Replay
 from tinyprof_collector.state.state import SharedState, State, StateFailed, StateLost
-from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
+from tinyprof_collector.stores.store import Store, StoreFailed
 from tinyprof_collector.verification import store_counts
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Message, Publication
@@ -70,15 +71,15 @@ class Pipeline:
         quarantine: Quarantine,
         clock: Callable[[], int] = time.time_ns,
         settings: PipelineSettings | None = None,
-        on_stored: Callable[[list[Arrival], list[Arrival]], None] | None = None,
+        on_stored: Callable[[list[News]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         partitions: Collection[int] | None = None,
     ) -> None:
         """Loads the accounts and brings them in line with the quarantine. Raises StateFailed and QuarantineFailed.
 
-        `on_stored` is told which records are newly stored, and which came while the stores held them already: after a
-        kill between store and state, or a lost state. Each record is newly stored once. With a state that is shared the
-        ledger is that of the `partitions` served here.
+        `on_stored` is told what newly stored records say, each once, and what those are that came while the stores held
+        them already: after a kill between store and state, or a lost state. With a state that is shared the ledger is
+        that of the `partitions` served here.
         """
         if not stores:
             raise ValueError("a pipeline needs at least one store")
@@ -210,7 +211,8 @@ class Pipeline:
         if not self._waiting:
             return
         try:
-            self._intake.take_in(plan_for(self._waiting, self._ledger), len(self._waiting))
+            plan = plan_for(self._waiting, self._ledger, self._intake.prepare)
+            self._intake.take_in(plan, len(self._waiting))
             self._waiting = []
         except QuarantineFailed:
             self._let_poison_fall()
@@ -237,7 +239,7 @@ class Pipeline:
 
     def _handle_one(self, message: Message) -> None:
         try:
-            self._intake.take_in(plan_for([message], self._ledger), 1)
+            self._intake.take_in(plan_for([message], self._ledger, self._intake.prepare), 1)
         except _HOLDS:
             raise
         except Exception as why:
@@ -289,11 +291,10 @@ class Pipeline:
         return sacks
 
     def _tell_followers(self) -> None:
-        new, held = self._intake.new, self._intake.held
-        self._intake.new, self._intake.held = [], []
-        if (new or held) and self._on_stored is not None:
+        news, self._intake.news = self._intake.news, []
+        if news and self._on_stored is not None:
             try:
-                self._on_stored(new, held)
+                self._on_stored(news)
             except Exception:
                 self._counts.add("failures")
                 log.exception("a follower of what is stored failed")

@@ -35,6 +35,7 @@ from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
 from tinyprof_collector.jobs.store import JobStoreFailed
 from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.live_state import LiveState, PipelineView
+from tinyprof_collector.news import News
 from tinyprof_collector.peers import shown
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.pipeline_thread import PipelineThread, TooBusy
@@ -46,12 +47,11 @@ from tinyprof_collector.self_report import Parts, SelfReport
 from tinyprof_collector.state.opening import open_state
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.opening import boards_before, open_store, source_for
-from tinyprof_collector.stores.store import Arrival, Store, StoreFailed
+from tinyprof_collector.stores.store import Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import EncodedProfileReply, ProfileRequest
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, CollectorStatus
-from tinyprof_protocol.records import Sample
 from tinyprof_protocol.requests import (
     CacheReply,
     CacheRequest,
@@ -291,13 +291,13 @@ class Collector:
             self._sack_lag.published(sack.topic)
         return token
 
-    def _on_stored(self, new: list[Arrival], held: list[Arrival]) -> None:
+    def _on_stored(self, news: list[News]) -> None:
         now_ns = self._clock.wall_ns()
         # First what answers requests: whoever hears that a job has finished finds it there.
-        self._cache.take(chain(held, new), self._live.agents(), now_ns)
-        self._live.stored(new, now_ns)
+        self._cache.take(chain.from_iterable(one.answers() for one in news), self._live.agents(), now_ns)
+        self._live.stored(news, now_ns)
         # What the stores held before may still be news of a job: it came while the collector was away.
-        of_jobs = [(arrival.node, arrival.record) for arrival in chain(held, new) if of_a_job(arrival)]
+        of_jobs = [(arrival.node, arrival.record) for one in news for arrival in one.of_jobs]
         if of_jobs:
             for publication in publications_of(self._jobs.stored(of_jobs, now_ns)):
                 self.connection.publish(publication)
@@ -460,12 +460,6 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-def of_a_job(arrival: Arrival) -> bool:
-    """Whether a record speaks of a job."""
-    body = arrival.record.body
-    return not isinstance(body, Sample) and body.job_id is not None
 
 
 def package_version() -> str:

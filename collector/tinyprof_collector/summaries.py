@@ -3,21 +3,18 @@
 A summary is published when it changed, at most once a second for each board, and all anew on each connect.
 """
 
-from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
 
 from msgspec.structs import replace
 
+from tinyprof_collector.board_history import BoardHistory, BoardKey
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.health import BoardFacts, board_health
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.stores.store import BoardLatest, RunSeen
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.presence import SPARK_POINTS, BoardSummary
-from tinyprof_protocol.records import Record, Result, Sample
-from tinyprof_protocol.series import KnownSeries, series_of
+from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.records import Result
 
 MIN_INTERVAL_S = 1.0
 MAX_BOARDS = 20_000
@@ -25,130 +22,6 @@ MAX_AT_ONCE = 200
 """Summaries due at a time, so that acknowledgements find room in the connection between them."""
 MAX_LOOKED_AT = 1000
 """Boards looked at in one call, so that none takes long."""
-MAX_SERIES = 4
-"""Series of a board whose newest runs are kept, so that its schedule may take turns with some suites."""
-BoardKey = tuple[str, str]
-"""Node and board."""
-
-
-_time_of = attrgetter("time_ns")
-
-
-@dataclass(slots=True)
-class SeriesRuns:
-    """What is kept of a board's runs of one series: the newest result, and how the newest runs went."""
-
-    result: Result | None = None
-    result_ns: int = -(2**63)
-    newest: list[RunSeen] = field(default_factory=list)
-    """The newest runs, oldest first."""
-
-    def add(self, results: Sequence[tuple[int, Result]]) -> None:
-        """Takes results of the series with their times, in the order of time."""
-        time_ns, newest = results[-1]
-        if time_ns >= self.result_ns:
-            self.result, self.result_ns = newest, time_ns
-        # Of a long list only the newest can stay: the others are not even looked at.
-        for time_ns, result in results[-SPARK_POINTS:]:
-            decode = result.figures.get("decode_tps")
-            run = RunSeen(time_ns, result.verdict, decode.value if decode else None)
-            if not self.newest or self.newest[-1].time_ns <= time_ns:
-                self.newest.append(run)
-            else:
-                insort(self.newest, run, key=_time_of)
-        del self.newest[:-SPARK_POINTS]
-
-    def invalid_streak(self) -> int:
-        """How many of the newest runs in a row are invalid."""
-        streak = 0
-        for run in reversed(self.newest):
-            if run.verdict != "invalid":
-                break
-            streak += 1
-        return streak
-
-
-@dataclass(slots=True)
-class BoardHistory:
-    """What the stored records of a board say, kept small: its newest runs by series, the newest sample, counts.
-
-    One series stands for the board, because figures of several cannot be compared: that of its newest scheduled run, or
-    of its newest run where none was scheduled.
-    """
-
-    series: str = ""
-    """The series that stands for the board; empty before its first result."""
-    scheduled_ns: int | None = None
-    """The time of the newest run that no client asked for."""
-    sample: Sample | None = None
-    sample_ns: int | None = None
-    last_seen_ns: int | None = None
-    """The collector's time at which its last record was stored, or (after a restart) that record's own time."""
-    runs: dict[str, SeriesRuns] = field(default_factory=dict)
-    """By series, the one that was last added to at the end; at most `MAX_SERIES` of them."""
-    verdicts: dict[str, int] = field(default_factory=dict)
-    """Runs of every series."""
-
-    def add(self, records: Sequence[Record], seen_ns: int, known: KnownSeries) -> None:
-        """Takes stored records; they may come in any order, the newest by their own time are kept."""
-        results: list[tuple[int, Result]] = []
-        for record in records:
-            body = record.body
-            if isinstance(body, Result):
-                results.append((record.time_ns, body))
-            elif isinstance(body, Sample) and (self.sample_ns is None or record.time_ns >= self.sample_ns):
-                self.sample, self.sample_ns = body, record.time_ns
-        if results:
-            self._add_results(results, known)
-        if self.last_seen_ns is None or seen_ns > self.last_seen_ns:
-            self.last_seen_ns = seen_ns
-
-    def shown(self) -> SeriesRuns:
-        """The runs of the series that stands for the board."""
-        return self.runs.get(self.series) or SeriesRuns()
-
-    def _add_results(self, results: list[tuple[int, Result]], known: KnownSeries) -> None:
-        by_series = self._count(results, known)
-        for series, its in by_series.items():
-            kept = self.runs.pop(series, None) or SeriesRuns()
-            kept.add(its)
-            self.runs[series] = kept
-        if self.scheduled_ns is None:
-            self.series = max(self.runs, key=lambda series: self.runs[series].result_ns)
-        if len(self.runs) > MAX_SERIES:
-            others = [series for series in self.runs if series != self.series]
-            for series in others[: len(self.runs) - MAX_SERIES]:
-                del self.runs[series]
-
-    def _count(self, results: list[tuple[int, Result]], known: KnownSeries) -> dict[str, list[tuple[int, Result]]]:
-        """Counts verdicts and looks for the newest scheduled run; the results by their series, in the order of time."""
-        for _, result in results:
-            self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
-        if len(results) > 1:
-            results.sort(key=itemgetter(0))
-        by_series: dict[str, list[tuple[int, Result]]] = {}
-        for time_ns, result in results:
-            series = known.of(result)
-            by_series.setdefault(series, []).append((time_ns, result))
-            if result.job_id is None and (self.scheduled_ns is None or time_ns >= self.scheduled_ns):
-                self.series, self.scheduled_ns = series, time_ns
-        return by_series
-
-
-def history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
-    """A board as the store knows it."""
-    history = BoardHistory(verdicts={"valid": latest.valid, "unstable": latest.unstable, "invalid": latest.invalid})
-    times = []
-    if latest.result is not None and isinstance(latest.result.body, Result):
-        history.series, history.scheduled_ns = series_of(latest.result.body), latest.scheduled_ns
-        shown = SeriesRuns(latest.result.body, latest.result.time_ns, list(latest.newest))
-        history.runs[history.series] = shown
-        times.append(shown.result_ns)
-    if latest.sample is not None and isinstance(latest.sample.body, Sample):
-        history.sample, history.sample_ns = latest.sample.body, latest.sample.time_ns
-        times.append(latest.sample.time_ns)
-    history.last_seen_ns = min(max(times), now_ns) if times else None
-    return history
 
 
 @dataclass(slots=True)
@@ -167,23 +40,13 @@ class Summaries:
     """boards_over_bound: boards that there was no room for."""
     _touched: set[BoardKey] = field(default_factory=set)
     _shown: dict[BoardKey, _Shown] = field(default_factory=dict)
-    _known: KnownSeries = field(default_factory=KnownSeries)
 
-    def stored(self, node: str, records: Iterable[Record], now_ns: int, skew_ns: int = 0) -> None:
-        """Takes records of a node that the stores have. Those of the agent's own host have no board and no summary.
-
-        `skew_ns` is how far the agent's clock is ahead of the collector's.
-        """
-        by_board: dict[str, list[Record]] = {}
-        for record in records:
-            board = record.body.board
-            if board is not None:
-                by_board.setdefault(board, []).append(record)
-        for board, its in by_board.items():
-            history = self._history((node, board))
-            if history is not None:
-                # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
-                history.add(its, min(now_ns, max(map(_time_of, its)) - skew_ns), self._known)
+    def stored(self, key: BoardKey, said: BoardHistory, now_ns: int, skew_ns: int = 0) -> None:
+        """Takes what records that the stores have say of a board. `skew_ns` is how far the agent's clock is ahead."""
+        history = self._history(key)
+        if history is not None:
+            # When it was made, by the collector's clock: a backlog that arrives now says nothing of now.
+            history.merge(said, min(now_ns, (said.last_seen_ns or 0) - skew_ns))
 
     def restore(self, key: BoardKey, history: BoardHistory) -> None:
         """Takes a board's history as the store had it at the start."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyprof_collector.news import News
 from tinyprof_collector.pipeline import Pipeline, PipelineSettings
 from tinyprof_collector.quarantine import Quarantine
 from tinyprof_collector.state.sqlite import SqliteState
@@ -177,9 +178,10 @@ class Bench:
             monotonic=lambda: self.now_s,
         )
 
-    def note(self, new: list[Arrival], held: list[Arrival]) -> None:
-        self.stored.extend(new)
-        self.held.extend(held)
+    def note(self, news: list[News]) -> None:
+        for one in news:
+            self.stored.extend(one.new)
+            self.held.extend(one.held)
 
     def stop(self) -> None:
         for part in (self.store, self.state, self.quarantine):

@@ -53,6 +53,9 @@ class MemoryStore:
         self.rows[key] = arrival.data
         return "stored"
 
+    def prepare(self, arrivals: Sequence[Arrival]) -> bool:
+        return True
+
     def read(self) -> AbstractContextManager[Reader]:
         raise StoreFailed("the model reads its rows")
 
@@ -100,6 +103,7 @@ class TouchyStore:
         self.inner = inner
         self.name = inner.name
         self.check, self.read, self.close = inner.check, inner.read, inner.close
+        self.prepare = inner.prepare
         self.fails = ""
         self.refuses = True
         self.expired: set[Key] = set()

@@ -126,6 +126,10 @@ class SqliteStore:
             return f"store {self._path}: {line_of(why)}"
         return None
 
+    def prepare(self, _arrivals: Sequence[Arrival]) -> bool:
+        """Nothing is made ahead: rows need the numbers of epochs and boards."""
+        return False
+
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         """Writes all in one transaction. Raises StoreFailed when the file takes nothing now."""
         try:

@@ -9,19 +9,32 @@ from msgspec import Struct
 
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_protocol.bounds import MAX_SEQ
+from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.records import Record, Verdict
 from tinyprof_protocol.requests import Point
 from tinyprof_protocol.series import SeriesSeen
 
 
-class Arrival(Struct, frozen=True, gc=False):
-    """A record on its way into the stores: whose it is, its bytes as they came, and what they decode to."""
+class Arrival(Struct, gc=False):
+    """A record on its way into the stores: whose it is, its bytes as they came, and what they decode to.
+
+    The bytes decode: that was tried before there was an arrival.
+    """
 
     node: str
     epoch: bytes
     seq: int
     data: bytes
-    record: Record
+    kept: Record | None
+    """What the bytes decode to, until everyone has taken what they want: thousands of decoded records are much memory,
+    and slow to come back to."""
+    prepared: object = None
+    """What the store that prepares has made of it."""
+
+    @property
+    def record(self) -> Record:
+        """What the bytes decode to; decoded again where it was let go of."""
+        return self.kept if self.kept is not None else unpack(self.data, Record)
 
 
 class Refused(NamedTuple):
@@ -113,6 +126,12 @@ class Store(Protocol):
     def check(self) -> str | None:
         """What is wrong, in a line; None if nothing is."""
 
+    def prepare(self, arrivals: Sequence[Arrival], /) -> bool:
+        """Makes ahead what it will write of records while they are decoded; True if it wants the decoded no more.
+
+        Writes nothing; what is prepared may be thrown away.
+        """
+
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         """Writes records and returns, in order, what became of each, once that would survive a loss of power.
 
@@ -130,7 +149,7 @@ class Store(Protocol):
         """
 
     def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        """How many records of each of these epochs (by node and epoch) the store holds, in order. Raises StoreFailed."""
+        """How many records of each of these epochs (by node and epoch) the store holds. Raises StoreFailed."""
 
     def close(self) -> None:
         """Lets go of what is held."""

@@ -295,7 +295,7 @@ def test_one_message_over_which_the_store_fails_does_not_hold_its_neighbours(tmp
 
     class Stumbling:
         name, check, read = "sqlite", bench.store.check, bench.store.read
-        count, counts = bench.store.count, bench.store.counts
+        count, counts, prepare = bench.store.count, bench.store.counts, bench.store.prepare
 
         def write(self, arrivals):
             if any(arrival.seq == 5 for arrival in arrivals):

@@ -1,9 +1,13 @@
 import pytest
 from msgspec.structs import replace
 
+from tinyprof_collector.board_history import MAX_SERIES, BoardHistory
 from tinyprof_collector.config import HealthConfig
+from tinyprof_collector.news import Known, News
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.summaries import MAX_AT_ONCE, MAX_SERIES, BoardHistory, Summaries, page
+from tinyprof_collector.stores.store import Arrival
+from tinyprof_collector.summaries import MAX_AT_ONCE, Summaries, page
+from tinyprof_protocol.codec import pack
 from tinyprof_protocol.presence import SPARK_POINTS, AgentStatus, BoardPresence
 from tinyprof_protocol.records import (
     Build,
@@ -35,6 +39,13 @@ def sample(time_ns, temperature) -> Record:
     return Record(time_ns, "clock", bytes(16), 1, Sample({"temperature_c": temperature}, "b1"))
 
 
+def store(summaries: Summaries, records: list[Record], now_ns: int) -> None:
+    told = News()
+    told.add([Arrival(NODE, bytes(16), n, pack(record), record) for n, record in enumerate(records)], Known())
+    for key, said in told.boards.items():
+        summaries.stored(key, said, now_ns)
+
+
 def with_agent(*, emulated: bool = False) -> tuple[Summaries, Presence]:
     presence = Presence()
     board = BoardPresence("b1", "probe", "running", "listed-platform", "listed-model", 60.0, emulated=emulated)
@@ -50,7 +61,7 @@ def test_a_summary_shows_the_newest_result_and_sample_whatever_their_order():
         sample(NOW + 5, 50),
         sample(NOW, 9),
     ):
-        summaries.stored(NODE, [record], NOW)
+        store(summaries, [record], NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert (found.verdict, found.last_result_ns) == ("unstable", NOW + 2)
     assert found.readings == {"temperature_c": 50}
@@ -75,14 +86,14 @@ def test_an_emulated_board_is_called_so_before_any_result(emulated):
 
 def test_a_summary_is_due_when_it_changed_and_not_twice_within_a_second():
     summaries, presence = with_agent()
-    summaries.stored(NODE, [result(NOW)], NOW)
+    store(summaries, [result(NOW)], NOW)
     assert len(summaries.due(presence, NOW, 0.0)) == 1
     assert summaries.due(presence, NOW, 5.0) == []
     summaries.touch([KEY])
     assert summaries.due(presence, NOW + 1, 6.0) == []
-    summaries.stored(NODE, [result(NOW + 1)], NOW)
+    store(summaries, [result(NOW + 1)], NOW)
     assert len(summaries.due(presence, NOW, 6.5)) == 1
-    summaries.stored(NODE, [result(NOW + 2)], NOW)
+    store(summaries, [result(NOW + 2)], NOW)
     assert summaries.due(presence, NOW, 7.0) == []
     (found,) = summaries.due(presence, NOW, 7.6)
     assert found.results == 3
@@ -90,7 +101,7 @@ def test_a_summary_is_due_when_it_changed_and_not_twice_within_a_second():
 
 def test_all_are_due_anew_after_a_connect_and_after_a_failed_publication():
     summaries, presence = with_agent()
-    summaries.stored(NODE, [result(NOW)], NOW)
+    store(summaries, [result(NOW)], NOW)
     (found,) = summaries.due(presence, NOW, 0.0)
     summaries.forget_published()
     assert summaries.due(presence, NOW, 0.1) == [found]
@@ -120,17 +131,17 @@ def test_invalid_runs_in_a_row_turn_critical():
     summaries, presence = with_agent()
     seen = []
     for n in range(3):
-        summaries.stored(NODE, [result(NOW + n, "invalid")], NOW)
+        store(summaries, [result(NOW + n, "invalid")], NOW)
         seen.append(summaries.summary(KEY, presence, NOW).health)
     assert seen == ["warning", "warning", "critical"]
-    summaries.stored(NODE, [result(NOW + 9, "valid")], NOW)
+    store(summaries, [result(NOW + 9, "valid")], NOW)
     assert summaries.summary(KEY, presence, NOW).health == "healthy"
 
 
 def test_the_spark_is_bounded_and_counts_go_on():
     summaries, presence = with_agent()
     for n in range(SPARK_POINTS + 5):
-        summaries.stored(NODE, [result(NOW + n, decode=float(n))], NOW)
+        store(summaries, [result(NOW + n, decode=float(n))], NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert found.spark == [float(n) for n in range(5, SPARK_POINTS + 5)]
     assert found.results == SPARK_POINTS + 5
@@ -141,9 +152,9 @@ JOB = b"j" * 16
 
 def test_a_run_that_a_client_asked_for_does_not_stand_for_the_board():
     summaries, presence = with_agent()
-    summaries.stored(NODE, [result(NOW + n, decode=float(n)) for n in range(3)], NOW)
+    store(summaries, [result(NOW + n, decode=float(n)) for n in range(3)], NOW)
     asked = [result(NOW + 3, "invalid", 900.0, "standard", JOB), result(NOW + 4, "invalid", 901.0, "standard", JOB)]
-    summaries.stored(NODE, asked, NOW)
+    store(summaries, asked, NOW)
     found = summaries.summary(KEY, presence, NOW)
     assert (found.verdict, found.last_result_ns, found.health) == ("valid", NOW + 2, "healthy")
     assert (found.figures["decode_tps"].value, found.spark) == (2.0, [0.0, 1.0, 2.0])
@@ -152,7 +163,7 @@ def test_a_run_that_a_client_asked_for_does_not_stand_for_the_board():
 
 def test_a_run_that_a_client_asked_for_as_the_schedule_does_is_of_its_series():
     summaries, presence = with_agent()
-    summaries.stored(NODE, [result(NOW, decode=1.0), result(NOW + 1, decode=2.0, job_id=JOB)], NOW)
+    store(summaries, [result(NOW, decode=1.0), result(NOW + 1, decode=2.0, job_id=JOB)], NOW)
     assert summaries.summary(KEY, presence, NOW).spark == [1.0, 2.0]
 
 
@@ -165,7 +176,7 @@ def test_without_a_schedule_the_newest_run_stands_for_the_board_until_one_is_sch
         result(NOW, decode=3.0),
         result(NOW + 3, decode=4.0, suite="standard", job_id=JOB),
     ):
-        summaries.stored(NODE, [record], NOW)
+        store(summaries, [record], NOW)
         seen.append(summaries.summary(KEY, presence, NOW).spark)
     assert seen == [[1.0], [2.0], [3.0, 1.0], [3.0, 1.0]]
 
@@ -173,24 +184,24 @@ def test_without_a_schedule_the_newest_run_stands_for_the_board_until_one_is_sch
 def test_a_schedule_that_takes_turns_keeps_a_spark_for_each_suite():
     summaries, presence = with_agent()
     for n in range(6):
-        summaries.stored(NODE, [result(NOW + n, decode=float(n), suite=("quick", "standard")[n % 2])], NOW)
+        store(summaries, [result(NOW + n, decode=float(n), suite=("quick", "standard")[n % 2])], NOW)
     assert summaries.summary(KEY, presence, NOW).spark == [1.0, 3.0, 5.0]
-    summaries.stored(NODE, [result(NOW + 6, decode=6.0)], NOW)
+    store(summaries, [result(NOW + 6, decode=6.0)], NOW)
     assert summaries.summary(KEY, presence, NOW).spark == [0.0, 2.0, 4.0, 6.0]
 
 
 def test_series_of_a_board_are_kept_within_a_bound_and_the_shown_one_always():
     summaries, presence = with_agent()
-    summaries.stored(NODE, [result(NOW, decode=7.0)], NOW)
+    store(summaries, [result(NOW, decode=7.0)], NOW)
     for n in range(3 * MAX_SERIES):
-        summaries.stored(NODE, [result(NOW + 1 + n, suite=f"s{n}", job_id=JOB)], NOW)
+        store(summaries, [result(NOW + 1 + n, suite=f"s{n}", job_id=JOB)], NOW)
     assert len(summaries.boards[KEY].runs) == MAX_SERIES
     assert summaries.summary(KEY, presence, NOW).spark == [7.0]
 
 
 def test_records_of_the_host_itself_make_no_board():
     summaries, _ = with_agent()
-    summaries.stored(NODE, [Record(NOW, "clock", bytes(16), 1, Event("clock_step"))], NOW)
+    store(summaries, [Record(NOW, "clock", bytes(16), 1, Event("clock_step"))], NOW)
     assert summaries.boards == {}
 
 

@@ -3,6 +3,7 @@
 from tinyprof_collector.config import Config
 from tinyprof_collector.jobs import ReplyTo
 from tinyprof_collector.live_state import LiveState
+from tinyprof_collector.news import Known, News
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import pack
@@ -35,17 +36,24 @@ def arrival(seq: int, job_id: bytes | None = None) -> Arrival:
     return Arrival(NODE, bytes(16), seq, pack(record), record)
 
 
-def test_what_is_stored_is_counted_with_its_board():
+def news(new: Arrival, *held: Arrival) -> News:
+    told, known = News(), Known()
+    told.add([new], known)
+    told.add_held(held, known)
+    return told
+
+
+def test_what_is_newly_stored_is_counted_with_its_board():
     live = live_state()
-    live.stored([arrival(1)], NOW)
-    live.stored([arrival(2)], NOW)
+    live.stored([news(arrival(1))], NOW)
+    live.stored([news(arrival(2), arrival(1))], NOW)
     (board,) = live.boards_page(BoardsRequest(), NOW).boards
     assert (board.results, board.valid) == (2, 2)
 
 
 def test_what_another_collector_has_claimed_is_told_by_it_alone():
     live = live_state()
-    live.stored([arrival(1)], NOW)
+    live.stored([news(arrival(1))], NOW)
     live.leave({partition_of(NODE): "b"})
     assert live.boards_page(BoardsRequest(), NOW).total == 0
     assert not live.status_reply(NOW).agents
@@ -53,7 +61,7 @@ def test_what_another_collector_has_claimed_is_told_by_it_alone():
     assert status.partitions == [partition for partition in range(16) if partition != partition_of(NODE)]
     assert status.health == "critical"
     assert f"collector b has claimed partitions {partition_of(NODE)} after this one" in status.reasons[0]
-    live.stored([arrival(2)], NOW)
+    live.stored([news(arrival(2))], NOW)
     live.hear(AgentStatus(NODE, "online", boards=[BoardPresence("b1", "host", "idle")]), NOW, retained=False)
     assert not live.due_summaries(NOW, 10.0)
     live.leave({})

@@ -6,10 +6,10 @@ import threading
 import pytest
 from msgspec import structs
 
+from tinyprof_collector.board_history import history_of
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.sqlite import DAY_NS, SqliteStore
 from tinyprof_collector.stores.store import Refused, StoreFailed
-from tinyprof_collector.summaries import history_of
 from tinyprof_protocol.records import Figure, Sample
 from tinyprof_protocol.series import series_of
 

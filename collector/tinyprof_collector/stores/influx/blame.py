@@ -30,6 +30,8 @@ class Halving:
         """The lines to post next; None at the end."""
         while self._pending:
             lines = self._pending.popleft()
+            if not self._refusals and not self.expired:
+                return lines
             self.put_off.update(n for n in lines if self._is_over(n))
             left = tuple(n for n in lines if not self._is_over(n) and n not in self.expired)
             if left:

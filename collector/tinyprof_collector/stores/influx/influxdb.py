@@ -12,17 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.influx.cardinality import SeriesGuard
-from tinyprof_collector.stores.influx.line_protocol import (
-    FixedPart,
-    FixedParts,
-    Unwritable,
-    canary_line,
-    is_past,
-    line_of,
-)
+from tinyprof_collector.stores.influx.line_protocol import FixedParts, Unwritable, canary_line, line_of
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
 from tinyprof_collector.stores.influx.queries import count_of, seqs_between
@@ -44,14 +39,22 @@ ASK_RETENTION_EVERY_S = 60.0
 TOO_MANY_SERIES = "a new series past 1,000 of this agent today: its tags take too many values"
 
 
+class _Line(Struct, gc=False):
+    """A record as it will be posted; an `unwritable` one says why it cannot be."""
+
+    head: str
+    text: str
+    time_ns: int
+    unwritable: str = ""
+
+
 @dataclass(slots=True)
 class _Work:
     """A list on its way: each thread writes answers of records of its own alone."""
 
     arrivals: Sequence[Arrival]
+    lines: list[_Line]
     answers: list[Answer | None]
-    fixed: dict[int, FixedPart] = field(default_factory=dict)
-    """The fixed parts of the lines of those that may be posted, by their place in the list."""
     struck: list[str] = field(default_factory=list)
     """Nodes of lines that were refused."""
 
@@ -93,6 +96,17 @@ class InfluxStore:
     def check(self) -> str | None:
         """What is wrong, in a line; None if the last write went well."""
         return self._error
+
+    def prepare(self, arrivals: Sequence[Arrival]) -> bool:
+        """Makes the lines. They are all that is written: the decoded records are not wanted any more."""
+        details = self._config.details
+        for arrival in arrivals:
+            fixed, time_ns = self._fixed.of(arrival), arrival.record.time_ns
+            try:
+                arrival.prepared = _Line(fixed.head, line_of(arrival, fixed, details), time_ns)
+            except Unwritable as why:
+                arrival.prepared = _Line(fixed.head, "", time_ns, str(why))
+        return True
 
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         """Posts all; an agent whose lines are refused is posted apart, and is told `later` where it has no turn.
@@ -152,39 +166,44 @@ class InfluxStore:
     # ---- writing
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
-        work = _Work(arrivals, [None] * len(arrivals))
-        self._admit(work)
-        several = len(work.fixed) >= APART_FROM_LINES
+        self.prepare([arrival for arrival in arrivals if not isinstance(arrival.prepared, _Line)])
+        lines = [arrival.prepared for arrival in arrivals if isinstance(arrival.prepared, _Line)]
+        work = _Work(arrivals, lines, [None] * len(arrivals))
+        several = len(arrivals) >= APART_FROM_LINES
         lanes: list[list[int]] = [[] for _ in range(self._config.posts_at_once if several else 1)]
-        apart: dict[str, list[int]] = {}
-        for n in work.fixed:
-            node = arrivals[n].node
-            if node in self._suspects:
-                apart.setdefault(node, []).append(n)
-            else:
-                lanes[zlib.crc32(node.encode()) % len(lanes)].append(n)
+        apart = self._deal_out(work, lanes)
         try:
             self._post_lanes(lanes, work)
             self._post_apart(apart, work)
         finally:
             for node in set(work.struck):
                 self._suspects.strike(node, self._monotonic())
-        stored = (one.record.time_ns for one, to in zip(arrivals, work.answers, strict=True) if to == "stored")
+        stored = (line.time_ns for line, to in zip(lines, work.answers, strict=True) if to == "stored")
         self._newest_ns = max(self._newest_ns, max(stored, default=0))
         return ["later" if answer is None else answer for answer in work.answers]
 
-    def _admit(self, work: "_Work") -> None:
-        """Notes the series of each record that may be posted; the others have their answer."""
-        oldest_ns, now_ns = self._oldest_ns(work.arrivals), self._clock()
-        for n, arrival in enumerate(work.arrivals):
-            if is_past(arrival.record, oldest_ns):
+    def _deal_out(self, work: "_Work", lanes: list[list[int]]) -> dict[str, list[int]]:
+        """Deals the records that may be posted out to the lanes by their agents; the others have their answer.
+
+        Returns those of suspected agents. Notes the series of each.
+        """
+        oldest_ns, now_ns = self._oldest_ns(work.lines), self._clock()
+        apart: dict[str, list[int]] = {}
+        places: dict[str, list[int]] = {}
+        for n, (arrival, line) in enumerate(zip(work.arrivals, work.lines, strict=True)):
+            node = arrival.node
+            if oldest_ns is not None and line.time_ns < oldest_ns:
                 work.answers[n] = "expired"
                 continue
-            fixed = self._fixed.of(arrival)
-            if self._guard.admits(arrival.node, fixed.head, now_ns):
-                work.fixed[n] = fixed
-            else:
+            if not self._guard.admits(node, line.head, now_ns):
                 work.answers[n] = Refused(TOO_MANY_SERIES)
+                continue
+            place = places.get(node)
+            if place is None:
+                lane = lanes[zlib.crc32(node.encode()) % len(lanes)]
+                place = places[node] = apart.setdefault(node, []) if node in self._suspects else lane
+            place.append(n)
+        return apart
 
     def _post_lanes(self, lanes: list[list[int]], work: "_Work") -> None:
         """Each lane in a thread of its own where there are several."""
@@ -205,30 +224,27 @@ class InfluxStore:
                 self._suspects.clear(node, self._monotonic())
 
     def _post(self, lane: list[int], work: "_Work") -> None:
-        """Makes the lines of a lane, some at a time, and posts them."""
-        self._look_for(lane, work.arrivals)
-        held = self._held
-        size, details = self._poster.max_lines, self._config.details
+        """Posts the lines of a lane, some at a time."""
+        self._look_for(lane, work)
+        held, size = self._held, self._poster.max_lines
         for begin in range(0, len(lane), size):
             posted: list[int] = []
-            lines: list[str] = []
             for n in lane[begin : begin + size]:
-                arrival = work.arrivals[n]
+                arrival, line = work.arrivals[n], work.lines[n]
                 if held and arrival.seq in held.get((arrival.node, arrival.epoch), ()):
                     work.answers[n] = "held"
-                    continue
-                try:
-                    lines.append(line_of(arrival, work.fixed[n], details))
-                except Unwritable as why:
-                    work.answers[n] = Refused(f"the store {self.name} cannot hold it: {why}")
-                    continue
-                posted.append(n)
-            if lines:
-                self._post_lines(posted, lines, work)
+                elif line.unwritable:
+                    work.answers[n] = Refused(f"the store {self.name} cannot hold it: {line.unwritable}")
+                else:
+                    posted.append(n)
+            if posted:
+                self._post_lines(posted, work)
 
-    def _post_lines(self, posted: list[int], lines: list[str], work: "_Work") -> None:
+    def _post_lines(self, posted: list[int], work: "_Work") -> None:
+        lines = [work.lines[n] for n in posted]
         owners = [work.arrivals[n].node for n in posted]
-        plan = self._poster.post(lines, [work.arrivals[n].record.time_ns for n in posted], owners, work.struck)
+        texts, times_ns = [line.text for line in lines], [line.time_ns for line in lines]
+        plan = self._poster.post(texts, times_ns, owners, work.struck)
         for at in plan.written:
             work.answers[posted[at]] = "stored"
         for at in plan.expired:
@@ -237,13 +253,17 @@ class InfluxStore:
         for at, reason in plan.refused.items():
             work.answers[posted[at]] = Refused(f"the store {self.name} refuses it: {reason}")
 
-    def _look_for(self, lane: list[int], arrivals: Sequence[Arrival]) -> None:
+    def _look_for(self, lane: list[int], work: "_Work") -> None:
         """Asks for epochs that are new to this process: what is there was written before a kill and never accounted."""
         coming: dict[tuple[str, bytes], list[int]] = {}
+        node, epoch, is_new = "", b"", False
         for n in lane:
-            arrival = arrivals[n]
-            if (arrival.node, arrival.epoch) not in self._seen:
-                coming.setdefault((arrival.node, arrival.epoch), []).append(arrival.record.time_ns)
+            arrival = work.arrivals[n]
+            if arrival.epoch is not epoch or arrival.node is not node:
+                node, epoch = arrival.node, arrival.epoch
+                is_new = (node, epoch) not in self._seen
+            if is_new:
+                coming.setdefault((node, epoch), []).append(work.lines[n].time_ns)
         for some in batched(coming.items(), QUESTIONS_AT_ONCE):
             answers = self._ask([seqs_between(*key, min(times_ns), max(times_ns)) for key, times_ns in some])
             for (key, _), answer in zip(some, answers, strict=True):
@@ -264,11 +284,11 @@ class InfluxStore:
 
     # ---- retention
 
-    def _oldest_ns(self, arrivals: Sequence[Arrival]) -> int | None:
+    def _oldest_ns(self, lines: Sequence[_Line]) -> int | None:
         """What lies before is past the retention. A clock of ours that runs ahead of all records expires nothing."""
         if self._retention_ns is None:
             return None
-        newest_ns = max(self._newest_ns, max((arrival.record.time_ns for arrival in arrivals), default=0))
+        newest_ns = max(self._newest_ns, max((line.time_ns for line in lines), default=0))
         return min(self._clock(), newest_ns) - self._retention_ns
 
     def _ask_retention(self) -> None:

@@ -246,8 +246,3 @@ def _event_fields(body: Event) -> list[str]:
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def is_past(record: Record, oldest_ns: int | None) -> bool:
-    """Whether a record lies before the oldest time that the bucket keeps (None: it keeps all)."""
-    return oldest_ns is not None and record.time_ns < oldest_ns
