@@ -141,14 +141,18 @@ class BoardHistory:
 
     def _count(self, results: list[tuple[int, Result]], known: KnownSeries) -> dict[str, list[tuple[int, Result]]]:
         """Counts verdicts and looks for the newest scheduled run; the results by their series, in the order of time."""
-        for _, result in results:
-            self.verdicts[result.verdict] = self.verdicts.get(result.verdict, 0) + 1
         if len(results) > 1:
             results.sort(key=itemgetter(0))
+        verdicts = self.verdicts
         by_series: dict[str, list[tuple[int, Result]]] = {}
-        for time_ns, result in results:
+        for one in results:
+            time_ns, result = one
+            verdicts[result.verdict] = verdicts.get(result.verdict, 0) + 1
             series = known.of(result)
-            by_series.setdefault(series, []).append((time_ns, result))
+            its = by_series.get(series)
+            if its is None:
+                its = by_series[series] = []
+            its.append(one)
             if result.job_id is None and (self.scheduled_ns is None or time_ns >= self.scheduled_ns):
                 self.series, self.scheduled_ns = series, time_ns
         return by_series

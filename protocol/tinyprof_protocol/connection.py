@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.mqtt_messages import Message, Publication, Published, properties_of
-from tinyprof_protocol.network_loop import NetworkLoop
+from tinyprof_protocol.network_loop import BufferedClient, NetworkLoop
 from tinyprof_protocol.reconnect import SHORT_LIFE_S, Reconnect
 
 __all__ = ["Connection", "Hooks", "LinkState", "Message", "Publication", "Published"]
@@ -222,6 +222,7 @@ class Connection:
                 f"no broker at {self._address} ({_line(why)})", "; start one there, or name another; it is tried again"
             )
             return self._reconnect.after_failure()
+        client.deafen()
         with self._lock:
             self._client = client
             self._early.clear()
@@ -293,8 +294,8 @@ class Connection:
 
     # ---- paho's callbacks
 
-    def _make_client(self, loop: NetworkLoop) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
+    def _make_client(self, loop: NetworkLoop) -> BufferedClient:
+        client = BufferedClient(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
         client.connect_timeout = self._connect_timeout_s
         client.max_inflight_messages_set(self._max_inflight)
         client.max_queued_messages_set(MAX_QUEUED)

@@ -17,9 +17,37 @@ from paho.mqtt.enums import MQTTErrorCode
 
 READS_AT_ONCE = 64
 """Packets read before the answers to them are written."""
+RECEIVED_BYTES = 64 * 1024
+"""Asked of the system at once; paho alone asks four times or more for each packet."""
 
 _CORK = getattr(socket, "TCP_CORK", None)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+class BufferedClient(paho.Client):
+    """A paho client for `NetworkLoop`: it takes from the system what has come, and hands it to paho in its own pieces."""
+
+    _came = b""
+    _at = 0
+
+    def buffered(self) -> bool:
+        """Whether bytes wait here, which make no socket readable."""
+        return self._at < len(self._came)
+
+    def deafen(self) -> None:
+        """Once connected: paho's own pair of sockets would be written to for each packet, and nobody reads it here."""
+        for pair_end in ("_sockpairR", "_sockpairW"):
+            end = getattr(self, pair_end, None)
+            if end is not None:
+                end.close()
+                setattr(self, pair_end, None)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self._at >= len(self._came):
+            self._came, self._at = super()._sock_recv(max(bufsize, RECEIVED_BYTES)), 0
+        taken = self._came[self._at : self._at + bufsize]
+        self._at += len(taken)
+        return taken
 
 
 class NetworkLoop:
@@ -50,17 +78,17 @@ class NetworkLoop:
         opened = client.socket()
         if opened is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        # What is decrypted already makes no socket readable.
-        decrypted = bool(getattr(opened, "pending", int)())
+        # What is decrypted or read already makes no socket readable.
+        at_hand = bool(getattr(opened, "pending", int)()) or (isinstance(client, BufferedClient) and client.buffered())
         try:
             readable, _, _ = select.select(
-                [opened, self._reading], [opened] if client.want_write() else [], [], 0 if decrypted else timeout_s
+                [opened, self._reading], [opened] if client.want_write() else [], [], 0 if at_hand else timeout_s
             )
         except (OSError, ValueError, TypeError):
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if self._reading in readable:
             self._reading.recv(4096)
-        came = decrypted or opened in readable
+        came = at_hand or opened in readable
         code = self._read(client) if came else MQTTErrorCode.MQTT_ERR_SUCCESS
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
             code = _write_together(client)

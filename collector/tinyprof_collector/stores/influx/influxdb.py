@@ -17,7 +17,7 @@ from msgspec import Struct
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.influx.cardinality import SeriesGuard
-from tinyprof_collector.stores.influx.line_protocol import FixedParts, Unwritable, canary_line, line_of
+from tinyprof_collector.stores.influx.line_protocol import FixedParts, Unwritable, canary_line, line_with
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
 from tinyprof_collector.stores.influx.queries import count_of, seqs_between
@@ -27,6 +27,7 @@ from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
 from tinyprof_collector.verification import batched
 from tinyprof_protocol.bounds import MAX_SEQ
+from tinyprof_protocol.records import Result
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +100,15 @@ class InfluxStore:
 
     def prepare(self, arrivals: Sequence[Arrival]) -> bool:
         """Makes the lines. They are all that is written: the decoded records are not wanted any more."""
-        details = self._config.details
+        details, fixed_parts = self._config.details, self._fixed
         for arrival in arrivals:
-            fixed, time_ns = self._fixed.of(arrival), arrival.record.time_ns
+            record = arrival.record
+            body = record.body
+            fixed = fixed_parts.of_run(arrival.node, body) if isinstance(body, Result) else fixed_parts.of(arrival)
             try:
-                arrival.prepared = _Line(fixed.head, line_of(arrival, fixed, details), time_ns)
+                arrival.prepared = _Line(fixed.head, line_with(arrival, record, fixed, details), record.time_ns)
             except Unwritable as why:
-                arrival.prepared = _Line(fixed.head, "", time_ns, str(why))
+                arrival.prepared = _Line(fixed.head, "", record.time_ns, str(why))
         return True
 
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:

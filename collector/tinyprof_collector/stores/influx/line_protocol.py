@@ -69,20 +69,14 @@ def _number(name: str, value: float) -> str:
     return f"{whole}i"
 
 
-def head_of(measurement: str, node: str, board: str | None, build: Build | None) -> str:
-    """Measurement and tags, sorted by name: what InfluxDB calls a series."""
+def head_of(measurement: str, node: str, board: str | None, build_tags: str = "") -> str:
+    """Measurement and tags, sorted by name: what InfluxDB calls a series. `build_tags` are those of a run's build."""
     site, _, agent = node.partition(".")
-    tags = {"agent": agent, "board": board or "", "site": site}
-    if build is not None:
-        tags |= _build_tags(build)
-    shown = ((name, tag_value(text)) for name, text in sorted(tags.items()))
-    return ",".join((measurement, *(f"{name}={value}" for name, value in shown if value)))
+    of_board = f",board={tag_value(board)}" if board else ""
+    return f"{measurement},agent={tag_value(agent)}{of_board}{build_tags},site={tag_value(site)}"
 
 
-def _build_tags(build: Build) -> dict[str, str]:
-    return {
-        "engine": build.engine, "model": build.model, "platform": build.platform, "quantisation": build.quantisation,
-    }  # fmt: skip
+_TAGS_OF_BUILD = ("engine", "model", "platform", "quantisation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,14 @@ class FixedPart:
     """Whether head and fields give the build and the suite back as they are."""
 
 
+class _SeriesPart(NamedTuple):
+    """What is the same in all lines of a series of runs, on whatever board."""
+
+    tags: str
+    fields: str
+    exact: bool
+
+
 class FixedParts:
     """Makes the fixed part of lines, once for as long as a board's results are alike. Bounded; for one thread."""
 
@@ -104,25 +106,45 @@ class FixedParts:
         self._bound = bound
         self._runs: dict[tuple[str, str], tuple[_Terms, FixedPart]] = {}
         self._others: dict[tuple[str, str, str | None], FixedPart] = {}
+        self._of_series: dict[str, _SeriesPart] = {}
         self._series = KnownSeries()
 
     def of(self, arrival: Arrival) -> FixedPart:
         """The fixed part of a record's line."""
         body = arrival.record.body
-        if not isinstance(body, Result):
-            return self._of_other(SAMPLE if isinstance(body, Sample) else EVENT, arrival.node, body.board)
-        known = self._runs.get((arrival.node, body.board))
+        if isinstance(body, Result):
+            return self.of_run(arrival.node, body)
+        return self._of_other(SAMPLE if isinstance(body, Sample) else EVENT, arrival.node, body.board)
+
+    def of_run(self, node: str, body: Result) -> FixedPart:
+        """The fixed part of a run's line."""
+        known = self._runs.get((node, body.board))
         if known is not None:
             # To compare texts is quicker than to hash them, and most of a board's results are like the one before.
-            if known[0] == (body.build, body.suite, body.max_tokens, body.prompts):
+            build, suite, max_tokens, prompts = known[0]
+            if (
+                max_tokens == body.max_tokens and suite == body.suite
+                and prompts == body.prompts and build == body.build
+            ):  # fmt: skip
                 return known[1]
         elif len(self._runs) >= self._bound:
             self._runs.clear()
-        head = head_of(RESULT, arrival.node, body.board, body.build)
-        arriving = {name: text[:TAG_CHARACTERS].translate(_TAG_PLAIN) for name, text in _build_tags(body.build).items()}
-        exact = comes_back(body.build, body.suite, arriving)
-        part = FixedPart(head, "".join(f",{field}" for field in _run_fields(body, self._series)), exact)
-        self._runs[arrival.node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
+        series = self._part_of_series(body)
+        part = FixedPart(head_of(RESULT, node, body.board, series.tags), series.fields, series.exact)
+        self._runs[node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
+        return part
+
+    def _part_of_series(self, body: Result) -> _SeriesPart:
+        series_id = self._series.of(body)
+        part = self._of_series.get(series_id)
+        if part is None:
+            if len(self._of_series) >= self._bound:
+                self._of_series.clear()
+            texts = {name: getattr(body.build, name) for name in _TAGS_OF_BUILD}
+            tags = "".join(f",{name}={value}" for name, text in texts.items() if (value := tag_value(text)))
+            arriving = {name: text[:TAG_CHARACTERS].translate(_TAG_PLAIN) for name, text in texts.items()}
+            fields = "".join(f",{field}" for field in _run_fields(body, series_id))
+            part = self._of_series[series_id] = _SeriesPart(tags, fields, comes_back(body.build, body.suite, arriving))
         return part
 
     def _of_other(self, measurement: str, node: str, board: str | None) -> FixedPart:
@@ -130,7 +152,7 @@ class FixedParts:
         if part is None:
             if len(self._others) >= self._bound:
                 self._others.clear()
-            part = self._others[measurement, node, board] = FixedPart(head_of(measurement, node, board, None))
+            part = self._others[measurement, node, board] = FixedPart(head_of(measurement, node, board))
         return part
 
 
@@ -140,7 +162,11 @@ def line_of(arrival: Arrival, fixed: FixedPart, details: Details = "rest") -> st
 
     Raises Unwritable.
     """
-    record = arrival.record
+    return line_with(arrival, arrival.record, fixed, details)
+
+
+def line_with(arrival: Arrival, record: Record, fixed: FixedPart, details: Details) -> str:
+    """As `line_of`, for a record that is at hand already. Raises Unwritable."""
     time_ns = record.time_ns
     if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
         raise Unwritable(f"time {time_ns} ns lies outside what InfluxDB holds")
@@ -168,13 +194,13 @@ def canary_line(collector: str, time_ns: int) -> str:
     return f"{CANARY},collector={tag_value(collector)} alive=1i {time_ns}"
 
 
-def _run_fields(body: Result, series: KnownSeries) -> list[str]:
+def _run_fields(body: Result, series_id: str) -> list[str]:
     """What is the same in all results of a series. An empty text is no field."""
     build = body.build
     texts = {
         "activations": build.activations, "engine_build": build.engine_build, "firmware": build.firmware,
         "firmware_build": build.firmware_build, "kv_cache": build.kv_cache, "model_sha256": build.model_sha256,
-        "series_id": series.of(body), "suite": body.suite, "timing": build.timing,
+        "series_id": series_id, "suite": body.suite, "timing": build.timing,
     }  # fmt: skip
     fields = [f"{name}={string_field(text)}" for name, text in texts.items() if text]
     return [*fields, f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}"]
