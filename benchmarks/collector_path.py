@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from collector_load import bare_seconds, fleet_load
 
@@ -162,7 +162,14 @@ def child(command: list[str], ready: str) -> Iterator[tuple[int, "queue.Queue[st
         process.wait(30)
 
 
-def drained(broker: EmbeddedBroker, subscriber: int, messages: list[Message], wait: Callable[[], bool]) -> Drained:
+class RunningBroker(Protocol):
+    """A broker that was started here."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None
+
+
+def drained(broker: RunningBroker, subscriber: int, messages: list[Message], wait: Callable[[], bool]) -> Drained:
     """What it takes the process `subscriber` from being let go on until `wait` says that all has been dealt with."""
     assert broker.process is not None
     packets = b"".join(publish_packet(message, at % 60_000 + 1) for at, message in enumerate(messages))

@@ -5,7 +5,8 @@
 `hundreds`, `ones`: results of 1,000 boards next to 100 agents, 14 fields each, wait in the broker in batches of 100 or
 of 1 (a fifth as many); the subscriber is connected but stopped until then. In turns: posts of the ready-made lines that
 our store writes (the limit, with one post at a time and with two), a bare loop that makes and posts the same lines, the
-collector; and the limit and the loop with plain lines, which hold the 14 fields alone. Rates are of elapsed time; CPU
+collector; the limit and the loop with plain lines, which hold the 14 fields alone; and Telegraf with such lines, if
+there is one (TINYPROF_TELEGRAF, benchmarks/telegraf/build.sh, the PATH). Rates are of elapsed time; CPU
 times, which other programs disturb less, are of the process alone.
 
 `latency`: 100 results/s, from committed at the agent to acknowledged, which comes after the database has it.
@@ -25,6 +26,7 @@ from typing import Any
 from figures_table import table
 from influx_away import measure_away, measure_latency
 from influx_path import Bench, database, measure_path
+from influx_telegraf import LEFT_OUT, telegraf_way
 
 ONES_SHARE = 5
 LATENCY_S = 30.0
@@ -38,6 +40,7 @@ def missed(measured: dict[str, Any]) -> list[str]:
         if part == "hundreds":
             wanted.append(("hundreds: rate / limit", found.get("rate_to_limit_two_posts"), ">=", 0.7))
         wanted.append((f"{part}: CPU / bare loop", found.get("cpu_to_bare_loop"), "<=", most_cpu))
+        wanted.append((f"{part}: CPU / Telegraf", found.get("cpu_to_telegraf"), "<=", 1.0))
     latency = measured.get("latency", {})
     wanted.append(("p99, default batching, s", latency.get("default", {}).get("p99_s"), "<=", 1.5))
     wanted.append(("p99, max_wait 100 ms, s", latency.get("max_wait_100_ms", {}).get("p99_s"), "<=", 0.25))
@@ -60,10 +63,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--results", type=int, default=40_000)
     parser.add_argument("--rounds", type=int, default=3)
+    telegraf = telegraf_way()
+    more = {} if telegraf is None else {"telegraf": telegraf}
     parser.add_argument("--away", type=float, default=120.0, help="seconds that the database is away")
     parts: dict[str, Callable[[Bench, argparse.Namespace], dict[str, Any]]] = {
-        "hundreds": lambda bench, given: measure_path(bench, 100, given.results, given.rounds),
-        "ones": lambda bench, given: measure_path(bench, 1, given.results // ONES_SHARE, given.rounds),
+        "hundreds": lambda bench, given: measure_path(bench, 100, given.results, given.rounds, more),
+        "ones": lambda bench, given: measure_path(bench, 1, given.results // ONES_SHARE, given.rounds, more),
         "latency": lambda bench, _: measure_latency(bench, LATENCY_S),
         "away": lambda bench, given: measure_away(bench, given.away),
     }
@@ -71,6 +76,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     measured: dict[str, Any] = {}
+    if telegraf is None:
+        print(LEFT_OUT, file=sys.stderr)
     with database() as bench:
         for name, measure in parts.items():
             if options.part is None or name in options.part:

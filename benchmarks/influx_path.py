@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class Written:
     database_cpu_s: float
     broker_cpu_s: float = 0.0
     messages_per_sack: float = 0.0
+
+
+OtherWay = Callable[["Bench", list[Message], int], Written]
+"""A program that writes all records of the messages, so many, and what it took."""
 
 
 class Bench:
@@ -125,7 +130,7 @@ def run_bare(bench: Bench, messages: list[Message], records: int, lines: str) ->
         with child(command, "ready") as (pid, said):
             base = bench.cpu_s()
             taken = drained(broker, pid, messages, lambda: "done" in said.get(timeout=TIMEOUT_S))
-            written = _written(taken, bench, base)
+            written = written_of(taken, bench, base)
         _check(bench.count(bucket), records, "the bare loop")
     return written
 
@@ -138,13 +143,14 @@ def run_collector(bench: Bench, messages: list[Message], owed: dict[str, int], s
             listener = SackListener(broker.url, owed)
             base = bench.cpu_s()
             taken = drained(broker, pid, messages, lambda: listener.done.wait(TIMEOUT_S))
-            written = _written(taken, bench, base, len(messages) / listener.sacks)
+            written = written_of(taken, bench, base, len(messages) / listener.sacks)
             listener.connection.stop()
         _check(bench.count(bucket), sum(owed.values()), "the collector")
     return written
 
 
-def _written(taken: Drained, bench: Bench, base_cpu_s: float, messages_per_sack: float = 0.0) -> Written:
+def written_of(taken: Drained, bench: Bench, base_cpu_s: float, messages_per_sack: float = 0.0) -> Written:
+    """What a subscriber took, with what the database took since its CPU time was `base_cpu_s`."""
     return Written(taken.seconds, taken.cpu_s, bench.cpu_s() - base_cpu_s, taken.broker_cpu_s, messages_per_sack)
 
 
@@ -153,8 +159,10 @@ def _check(held: int, owed: int, who: str) -> None:
         raise RuntimeError(f"{who} left {held} of {owed} records in the database")
 
 
-def measure_path(bench: Bench, size: int, records: int, rounds: int, store: str = "") -> dict[str, Any]:
-    """All ways in turns, in batches of `size`."""
+def measure_path(
+    bench: Bench, size: int, records: int, rounds: int, more: Mapping[str, OtherWay] | None = None
+) -> dict[str, Any]:
+    """All ways in turns, in batches of `size`; `more` are other programs, by name, given the same messages."""
     messages, owed = fleet_load(max(1, records // 100 // size), size)
     count = sum(owed.values())
     whole, plain = bodies(messages, whole=True), bodies(messages, whole=False)
@@ -162,11 +170,12 @@ def measure_path(bench: Bench, size: int, records: int, rounds: int, store: str 
     for _ in range(rounds):
         for name, run in {
             "limit_two_posts": lambda: run_limit(bench, whole, count, 2),
-            "collector": lambda: run_collector(bench, messages, owed, store),
+            "collector": lambda: run_collector(bench, messages, owed),
             "bare_loop": lambda: run_bare(bench, messages, count, "whole"),
             "limit_one_post": lambda: run_limit(bench, whole, count, 1),
             "bare_loop_plain_lines": lambda: run_bare(bench, messages, count, "plain"),
             "limit_plain_lines": lambda: run_limit(bench, plain, count, 2),
+            **{name: partial(way, bench, messages, count) for name, way in (more or {}).items()},
         }.items():
             taken.setdefault(name, []).append(run())
     ours = taken["collector"]
@@ -182,6 +191,7 @@ def measure_path(bench: Bench, size: int, records: int, rounds: int, store: str 
         "rate_to_bare_loop": _ratio(taken["bare_loop"], ours, "seconds"),
         "cpu_to_bare_loop": _ratio(ours, taken["bare_loop"], "cpu_s"),
         "cpu_to_bare_loop_plain_lines": _ratio(ours, taken["bare_loop_plain_lines"], "cpu_s"),
+        **{f"cpu_to_{name}": _ratio(ours, taken[name], "cpu_s") for name in more or ()},
     }
 
 

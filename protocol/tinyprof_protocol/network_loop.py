@@ -25,7 +25,7 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class BufferedClient(paho.Client):
-    """A paho client for `NetworkLoop`: it takes from the system what has come, and hands it to paho in its own pieces."""
+    """A paho client for `NetworkLoop`: takes from the system all that has come, and gives it to paho piece by piece."""
 
     _came = b""
     _at = 0
