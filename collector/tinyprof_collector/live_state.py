@@ -148,9 +148,8 @@ class LiveState:
         with self._lock:
             for one in news:
                 for key, said in one.boards.items():
-                    if self._is_left(key[0]):
-                        continue
-                    self._summaries.stored(key, said, now_ns, self._skew_ns(key[0]))
+                    if not self._is_left(key[0]):
+                        self._summaries.stored(key, said, now_ns, self._skew_ns(key[0]))
                     if self._forgotten:
                         self._forgotten.heard(key)
 

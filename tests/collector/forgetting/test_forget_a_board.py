@@ -7,7 +7,8 @@ import pytest
 from tinyprof_collector.config import Config
 from tinyprof_collector.forgotten import Forgotten
 from tinyprof_collector.live_state import LiveState
-from tinyprof_collector.stores.store import BoardLatest
+from tinyprof_collector.news import Known, News
+from tinyprof_collector.stores.store import Arrival, BoardLatest
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 from tinyprof_protocol.requests import BoardsRequest
 
@@ -26,6 +27,12 @@ def online(*boards: str, at: int = NOW) -> AgentStatus:
 
 def shown(live: LiveState) -> list[str]:
     return [one.board for one in live.boards_page(BoardsRequest(), NOW).boards]
+
+
+def news(arrival: Arrival) -> News:
+    told = News()
+    told.add([arrival], Known())
+    return told
 
 
 def test_it_is_gone_and_its_retained_summary_is_cleared_once():
@@ -74,10 +81,10 @@ def test_what_the_store_knows_brings_it_back_only_if_it_is_newer(tmp_path, make,
 def test_a_record_brings_it_back_and_it_is_not_forgotten_any_more(tmp_path, make):
     path = tmp_path / "forgotten.json"
     live = state(path)
-    live.stored([make.arrival(1, make.record(1, make.result(1)))], make.now_ns)
+    live.stored([news(make.arrival(1, make.record(1, make.result(1))))], make.now_ns)
     live.forget(NODE, "alpha", make.now_ns)
     assert shown(live) == []
-    live.stored([make.arrival(2, make.record(2, make.result(2)))], make.now_ns)
+    live.stored([news(make.arrival(2, make.record(2, make.result(2))))], make.now_ns)
     assert shown(live) == ["alpha"]
     live.keep_forgotten()
     assert len(Forgotten(path)) == 0
