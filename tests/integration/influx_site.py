@@ -6,9 +6,9 @@ from pathlib import Path
 from conservation import Site
 from influxd import TOKEN, Influxd
 
-from tinyprof_collector.stores.influx.line_protocol import MEASUREMENTS, record_bytes
+from tinyprof_collector.stores.influx.detail import record_in
+from tinyprof_collector.stores.influx.queries import every_record
 from tinyprof_collector.stores.influx.server import InfluxServer
-from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.records import Record
 
 
@@ -34,10 +34,12 @@ timeout_s = 5.0
 
     def stored(self) -> Iterator[tuple[str, int, Record]]:
         """Every record in the database."""
-        [answer] = self.database.query(f"SELECT epoch, seq, record FROM {', '.join(MEASUREMENTS)}")
+        [answer] = self.database.query(every_record())
         for rows in answer:
             for row in rows.dicts():
-                yield row["epoch"], row["seq"], unpack(record_bytes(row["record"]), Record)
+                record = record_in(row)
+                assert record is not None
+                yield row["epoch"], row["seq"], record
 
     def stored_count(self) -> int:
         return sum(1 for _ in self.stored())
