@@ -109,7 +109,7 @@ class StateConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""
     prefix: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")] = "tinyprof"
     """What the names of all keys there begin with: two fleets may share a server."""
-    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 3.0
 
     def __post_init__(self) -> None:
         """Raises ValueError for a Redis without an address, and for a URL that is none."""

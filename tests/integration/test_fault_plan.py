@@ -1,6 +1,7 @@
 """The schedule of faults: the same for a seed, within its rules, and for every kind there is."""
 
 import itertools
+from dataclasses import replace
 
 from faults.plan import RULES, Fault, Site, draw, draw_site, targets, timeline
 from hypothesis import given, settings
@@ -9,8 +10,12 @@ from hypothesis import strategies as st
 BROKERS = ("embedded", "mosquitto", "mosquitto, 100 queued")
 STORES = (("sqlite",), ("influxdb",), ("sqlite", "influxdb"))
 ALL = Site("mosquitto", ("sqlite", "influxdb"), small_spool=True, small_disks=True)
+SEVERAL = Site("mosquitto", ("influxdb",), small_spool=True, small_disks=True, collectors=2)
 LEAST = Site("embedded", ("sqlite",), small_spool=False, small_disks=False)
-sites = st.builds(Site, st.sampled_from(BROKERS), st.sampled_from(STORES), st.booleans(), st.booleans())
+sites = st.one_of(
+    st.builds(Site, st.sampled_from(BROKERS), st.sampled_from(STORES), st.booleans(), st.booleans()),
+    st.builds(Site, st.sampled_from(BROKERS), st.just(("influxdb",)), st.booleans(), st.booleans(), st.just(2)),
+)
 
 
 def test_same_seed_draws_the_same_and_another_seed_or_round_something_else():
@@ -53,7 +58,9 @@ def test_two_faults_never_hold_the_same_thing_at_once(seed: str, site: Site):
 
 
 def test_all_kinds_come_where_a_site_has_every_part():
-    drawn = itertools.chain.from_iterable(draw("all", number, ALL, 30) for number in range(20))
+    drawn = itertools.chain.from_iterable(
+        draw("all", number, site, 30) for number in range(20) for site in (ALL, SEVERAL)
+    )
     assert {fault.kind for fault in drawn} == set(RULES)
 
 
@@ -77,3 +84,23 @@ def test_timeline_ends_a_fault_before_another_begins_at_the_same_time():
     one = Fault(1000, "kill", "one", 500, 0)
     two = Fault(1500, "kill", "two", 0, 0)
     assert timeline([one, two]) == [(1000, True, one), (1500, False, one), (1500, True, two)]
+
+
+def test_two_collectors_come_where_they_can_and_change_no_other_part_of_a_site():
+    def sites(several):
+        return [draw_site("few", number, BROKERS, STORES, True, several) for number in range(60)]
+
+    alone, some, every = sites("no"), sites("some"), sites("all")
+    assert {site.collectors for site in alone} == {1}
+    assert {site.collectors for site in some if site.stores == ("influxdb",)} == {1, 2}
+    assert [replace(site, collectors=1) for site in some] == alone
+    assert {(site.stores, site.collectors) for site in every} == {(("influxdb",), 2)}
+
+
+def test_a_hand_over_has_both_collectors_for_itself_and_each_is_its_target():
+    drawn = list(itertools.chain.from_iterable(draw("hand", number, SEVERAL, 30) for number in range(10)))
+    handed = [fault for fault in drawn if fault.kind == "hand over"]
+    assert {fault.target for fault in handed} == {"collector", "second"}
+    assert set(handed[0].slots) == {"process collector", "process second"}
+    assert "redis" in {fault.target for fault in drawn if fault.kind == "kill"}
+    assert "hand over" not in {fault.kind for fault in draw("hand", 0, ALL, 200)}

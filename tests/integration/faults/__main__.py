@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from faults import harness, report
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--round", type=int, help="only this round, once")
     parser.add_argument("--side-by-side", type=int, default=1, help="sites at once")
+    parser.add_argument("--several", action="store_true", help="only sites of two collectors")
     parser.add_argument("--folder", type=Path, help="where failed rounds are left (default: a new one in /tmp)")
     options = parser.parse_args()
     seed = options.seed or secrets.token_hex(4)
@@ -27,6 +29,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=folder / "harness.log", format="%(asctime)s %(levelname)s %(message)s")
     means = harness.find_means(folder, dict(os.environ))
+    if options.several:
+        means = replace(means, several="all")
     for line in means.left_out():
         print(f"left out: {line}")
     if options.round is None:

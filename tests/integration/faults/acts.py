@@ -2,17 +2,19 @@
 
 import random
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
-from faults.faulty_site import FaultySite
-from faults.plan import Fault
+from faults.faulty_site import ALL, SHARES, FaultySite
+from faults.plan import COLLECTORS, Fault
 from faults.proxy import Weather
 from influxd import TOKEN
 
 FILLER = "filler"
 MIB = 1 << 20
 SHORT_RETENTION_S = 3600
+LATE_S = 0.7
 
 
 def begin(site: FaultySite, fault: Fault) -> None:
@@ -26,7 +28,7 @@ def begin(site: FaultySite, fault: Fault) -> None:
         site.parties[target].freeze()
     elif kind == "die after store":
         site.parties[target].kill()
-        site.dying.start("--die-at", str(fault.amount))
+        site.dying.start("--die-at", str(fault.amount), environment=site.environment_of(target))
     elif kind == "reset":
         site.links[target].reset()
     elif kind in ("cut", "delay", "throttle", "split", "tear", "stall"):
@@ -44,7 +46,7 @@ def begin(site: FaultySite, fault: Fault) -> None:
     elif kind == "shorten retention":
         site.set_retention(SHORT_RETENTION_S)
     else:
-        _send(site, fault)
+        {"hand over": _take_over, "echo": _send, "poison": _send}[kind](site, fault)
 
 
 def end(site: FaultySite, fault: Fault) -> None:
@@ -69,6 +71,37 @@ def end(site: FaultySite, fault: Fault) -> None:
         site.token.write_text(TOKEN + "\n")
     elif kind == "shorten retention":
         site.set_retention(0)
+    elif kind == "hand over":
+        _give_back(site, target)
+
+
+def _take_over(site: FaultySite, fault: Fault) -> None:
+    """The target is killed, or only frozen, and the other collector is started again with all partitions."""
+    gone = site.parties[fault.target]
+    if fault.amount % 2:
+        gone.freeze()
+    else:
+        gone.kill()
+    _serve(site, _other(fault.target), ALL)
+
+
+def _give_back(site: FaultySite, target: str) -> None:
+    """Who was frozen wakes late, and has a while for what it had in hand; then each has its own share again."""
+    if site.parties[target].running():
+        site.parties[target].thaw()
+        time.sleep(LATE_S)
+    _serve(site, target, SHARES[target])
+    _serve(site, _other(target), SHARES[_other(target)])
+
+
+def _serve(site: FaultySite, collector: str, partitions: str) -> None:
+    site.shares[collector] = partitions
+    site.parties[collector].kill()
+    site.parties[collector].start()
+
+
+def _other(collector: str) -> str:
+    return next(name for name in COLLECTORS if name != collector)
 
 
 def _send(site: FaultySite, fault: Fault) -> None:

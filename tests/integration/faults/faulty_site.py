@@ -4,11 +4,8 @@ import itertools
 import os
 import random
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -18,13 +15,14 @@ from pathlib import Path
 import conservation
 from brokers import Mosquitto
 from faults.echo import Echo
-from faults.plan import AGENTS, Site
+from faults.parties import LoggedBroker, Party
+from faults.plan import AGENTS, Site, collectors_of
 from faults.proxy import Proxy
 from faults.stranger import Stranger
 from influxd import ORG, TOKEN, Influxd
+from redis_server import RedisServer
 from roles import HERE, Role
 
-from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_agent.spool.rows import seq_of
 from tinyprof_collector.stores.influx.detail import record_in
 from tinyprof_collector.stores.influx.queries import every_record
@@ -33,71 +31,11 @@ from tinyprof_protocol.records import Record
 
 RESTART_S = 1.0
 WEEK_S = 604_800
-BROKER_PATIENCE_S = 15.0
 AGENT_DISK_MIB, COLLECTOR_DISK_MIB = 16, 64
+ALL = ",".join(map(str, range(16)))
+SHARES = {"collector": "0,1,2,3,8,9,10,11", "second": "4,5,6,7,12,13,14,15"}
+"""Each of two collectors has one of the agents."""
 QUEUE_OF_100 = "max_queued_messages 100\nmax_inflight_messages 20\n"
-
-
-@dataclass
-class Party:
-    """A process that is to run, unless a fault has it down."""
-
-    name: str
-    launch: Callable[[], object]
-    process: Callable[[], "subprocess.Popen[bytes] | None"]
-    wanted: bool = False
-    launched_s: float = 0.0
-
-    def running(self) -> bool:
-        process = self.process()
-        return process is not None and process.poll() is None
-
-    def start(self) -> None:
-        self.wanted = True
-        self.thaw()
-        if not self.running():
-            self.launched_s = time.monotonic()
-            self.launch()
-
-    def kill(self) -> None:
-        self.wanted = False
-        process = self.process()
-        if process is not None:
-            process.kill()
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
-
-    def freeze(self) -> None:
-        if self.running():
-            self.process().send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
-
-    def thaw(self) -> None:
-        if self.running():
-            self.process().send_signal(signal.SIGCONT)  # type: ignore[union-attr]
-
-
-class LoggedBroker(EmbeddedBroker):
-    """The embedded broker, which leaves what it says in a file."""
-
-    def __init__(self, log: Path) -> None:
-        super().__init__()
-        self._log = log
-
-    def start(self) -> "LoggedBroker":
-        """Starts it; returns once it accepts connections."""
-        self._close_pipes()
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tinyprof.embedded_broker", "--port", str(self.port), "--end-with-stdin"],
-                stdin=subprocess.PIPE, stdout=log, stderr=log,
-            )  # fmt: skip
-        deadline = time.monotonic() + BROKER_PATIENCE_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
-                return self
-            time.sleep(0.02)
-        raise RuntimeError(f"the embedded broker did not listen on {self.port}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +46,7 @@ class _Address:
 
 
 class FaultySite(conservation.Site):
-    """Two agents, a collector, a broker and, where drawn, a database."""
+    """Two agents, one or two collectors, a broker and, where drawn, a database and a Redis."""
 
     def __init__(self, folder: Path, drawn: Site, chance: random.Random, say: Callable[[str], None]) -> None:
         self.folder, self.drawn, self.say = folder, drawn, say
@@ -127,13 +65,20 @@ class FaultySite(conservation.Site):
             else Mosquitto(folder, QUEUE_OF_100 if "100" in drawn.broker else "")
         )
         self.links = {
-            name: Proxy(self._running_broker.port, random.Random(chance.random())) for name in (*AGENTS, "collector")
+            name: Proxy(self._running_broker.port, random.Random(chance.random()))
+            for name in (*AGENTS, *collectors_of(drawn))
         }
         self.broker = _Address(f"mqtt://127.0.0.1:{self.links['collector'].port}")  # type: ignore[assignment]
         self._add("broker", self._running_broker.start, lambda: self._running_broker.process)
         if "influxdb" in drawn.stores:
             self._add_database(random.Random(chance.random()))
-        self._add_collector()
+        if drawn.collectors > 1:
+            self._add_redis(random.Random(chance.random()))
+        self.shares = dict(SHARES if drawn.collectors > 1 else {"collector": ALL})
+        self.collectors = {name: self._add_collector(name) for name in collectors_of(drawn)}
+        self.collector = self.collectors["collector"]
+        self.dying = Role("dying", folder, [str(HERE / "dying_collector.py"), "--config", str(self.collector_config)])
+        self.roles.append(self.dying)
         for name in AGENTS:
             self._add_agent(name)
         self.stranger = Stranger(self._running_broker.url, self.obligations)
@@ -154,22 +99,36 @@ class FaultySite(conservation.Site):
         self.token.write_text(TOKEN + "\n")
         self._add("database", self.influxd.start, lambda: self.influxd.process)
 
-    def _add_collector(self) -> None:
-        self._own_disk("collector", COLLECTOR_DISK_MIB)
-        self.collector_config = self.folder / "collector.toml"
-        use = ", ".join(f'"{name}"' for name in self.drawn.stores)
-        toml = f'broker = "{self.broker.url}"\nstate_dir = "{self.folder / "collector"}"\nstatus_interval_s = 1.0\n'
-        toml += f"[store]\nuse = [{use}]\n"
+    def _add_redis(self, chance: random.Random) -> None:
+        place = self.folder / "redis"
+        place.mkdir()
+        self.redis = RedisServer(place)
+        self.links["redis"] = Proxy(self.redis.port, chance)
+        self._add("redis", self.redis.start, lambda: self.redis.process)
+
+    def _add_collector(self, name: str) -> Role:
+        self._own_disk(name, COLLECTOR_DISK_MIB)
+        config = self.folder / f"{name}.toml"
+        if name == "collector":
+            self.collector_config = config
+        use = ", ".join(f'"{store}"' for store in self.drawn.stores)
+        toml = f'id = "{name}"\nbroker = "mqtt://127.0.0.1:{self.links[name].port}"\n'
+        toml += f'state_dir = "{self.folder / name}"\nstatus_interval_s = 1.0\n[store]\nuse = [{use}]\n'
         if "influxdb" in self.drawn.stores:
             url = f"http://127.0.0.1:{self.links['database'].port}"
             toml += f'[store.influxdb]\nurl = "{url}"\norg = "{ORG}"\ntoken_file = "{self.token}"\n'
             toml += "max_wait_s = 0.05\ntimeout_s = 3.0\n"
-        self.collector_config.write_text(toml)
-        options = ["--config", str(self.collector_config)]
-        self.collector = Role("collector", self.folder, ["-m", "tinyprof_collector", *options])
-        self.dying = Role("dying", self.folder, [str(HERE / "dying_collector.py"), *options])
-        self.roles += [self.collector, self.dying]
-        self._add("collector", self.collector.start, lambda: self.collector.process)
+        if "redis" in self.links:
+            toml += f'[state]\nuse = "redis"\nurl = "redis://127.0.0.1:{self.links["redis"].port}"\ntimeout_s = 1.0\n'
+        config.write_text(toml)
+        role = Role(name, self.folder, ["-m", "tinyprof_collector", "--config", str(config)])
+        self.roles.append(role)
+        self._add(name, lambda: role.start(environment=self.environment_of(name)), lambda: role.process)
+        return role
+
+    def environment_of(self, collector: str) -> dict[str, str]:
+        """Which partitions a collector serves from its next start on."""
+        return {"TINYPROF_PARTITIONS": self.shares[collector]}
 
     def _add_agent(self, name: str) -> None:
         self._own_disk(name, AGENT_DISK_MIB)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from faults import acts, report
 from faults.faulty_site import FaultySite, disks_can_be_made
@@ -32,10 +33,14 @@ class Means:
     brokers: Sequence[BrokerKind]
     stores: Sequence[StoreNames]
     disks: bool
+    several: Literal["no", "some", "all"] = "no"
+    """Which sites have two collectors."""
 
     def __str__(self) -> str:
         stores = ", ".join("+".join(names) for names in self.stores)
-        return f"brokers [{'; '.join(self.brokers)}], stores [{stores}], {'small disks' if self.disks else 'no disks'}"
+        disks = "small disks" if self.disks else "no disks"
+        several = "all (ARGS=--several)" if self.several == "all" else self.several
+        return f"brokers [{'; '.join(self.brokers)}], stores [{stores}], {disks}, two collectors: {several}"
 
     def left_out(self) -> list[str]:
         """What a run here does without, in words."""
@@ -44,6 +49,8 @@ class Means:
             lines.append("mosquitto is not installed: only the embedded broker ('apt install mosquitto')")
         if len(self.stores) == 1:
             lines.append("there is no influxd: only the store sqlite ('make influxd' or TINYPROF_INFLUXD)")
+        elif self.several == "no":
+            lines.append("redis-server is not installed: no two collectors ('apt install redis-server')")
         if not self.disks:
             lines.append("file systems cannot be mounted here: no full disks (run as root)")
         return lines
@@ -57,13 +64,14 @@ def find_means(folder: Path, environment: dict[str, str]) -> Means:
         ("embedded", "mosquitto", "mosquitto, 100 queued") if mosquitto else ("embedded",),
         (("sqlite",), ("influxdb",), ("sqlite", "influxdb")) if influxd else (("sqlite",),),
         disks_can_be_made(folder),
+        "some" if influxd and shutil.which("redis-server") else "no",
     )
 
 
 def run_round(seed: str, number: int, folder: Path, means: Means) -> RoundReport:
     """One site, its faults and its judgement. The folder is there and empty."""
     began_s = time.monotonic()
-    drawn = draw_site(seed, number, means.brokers, means.stores, means.disks)
+    drawn = draw_site(seed, number, means.brokers, means.stores, means.disks, means.several)
     faults = draw(seed, number, drawn, FAULTS_A_ROUND)
     journal = Journal(folder)
     journal.say(str(drawn))
@@ -123,7 +131,7 @@ def calm(site: FaultySite) -> float:
 
 
 def ledger_is_settled(site: FaultySite) -> bool:
-    """Whether the collector answers, and says that no spool holds anything."""
+    """Whether the collectors answer, and say that no spool holds anything."""
     try:
         return all(row.in_spool == 0 for row in site.ledger().rows)
     except Exception as why:  # noqa: BLE001  (until there is quiet, no answer is one)

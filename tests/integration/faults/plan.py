@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 AGENTS: Final = ("one", "two")
+COLLECTORS: Final = ("collector", "second")
 Kind = Literal[
     "kill", "freeze", "die after store", "cut", "reset", "delay", "throttle", "split", "tear", "stall",
     "put back spool", "step clock", "fill disk", "wrong token", "poison", "store away", "echo", "shorten retention",
+    "hand over",
 ]  # fmt: skip
 BrokerKind = Literal["embedded", "mosquitto", "mosquitto, 100 queued"]
 StoreNames = tuple[str, ...]
@@ -17,15 +19,22 @@ StoreNames = tuple[str, ...]
 @dataclass(frozen=True)
 class Site:
     """What a round runs on. `small_spool`: agents that produce more than their spool takes while nobody answers;
-    `small_disks`: agents and collector on file systems of their own, which can be filled."""
+    `small_disks`: agents and collector on file systems of their own, which can be filled; two `collectors` have the
+    partitions between them, and a Redis."""
 
     broker: BrokerKind
     stores: StoreNames
     small_spool: bool
     small_disks: bool
+    collectors: int = 1
 
     def __str__(self) -> str:
-        extras = [name for name, on in (("small spools", self.small_spool), ("own disks", self.small_disks)) if on]
+        found = (
+            ("small spools", self.small_spool),
+            ("own disks", self.small_disks),
+            ("two collectors", self.collectors > 1),
+        )
+        extras = [name for name, on in found if on]
         return "; ".join([f"broker {self.broker}", f"store {' and '.join(self.stores)}", *extras])
 
 
@@ -45,6 +54,8 @@ class Fault:
         """What it needs for itself while it lasts."""
         if self.kind == "put back spool":
             return (f"process {self.target}", f"fill disk {self.target}")
+        if self.kind == "hand over":
+            return tuple(f"process {name}" for name in COLLECTORS)
         if self.kind == "shorten retention":
             return (f"process {self.target}", f"retention {self.target}")
         if self.kind in _LINK_KINDS:
@@ -84,34 +95,54 @@ RULES: Final[dict[Kind, _Rule]] = {
     "store away": _Rule(8, (3000, 7000)),
     "echo": _Rule(4, (0, 0)),
     "shorten retention": _Rule(8, (1500, 4000)),
+    "hand over": _Rule(16, (1500, 6000)),
 }
 
 
 def targets(kind: Kind, site: Site) -> list[str]:
     """Whom a kind of fault may hit on a site; nobody where the site has no such part."""
+    collectors = list(collectors_of(site))
     database = ["database"] if "influxdb" in site.stores else []
+    redis = ["redis"] if site.collectors > 1 else []
     if kind in ("kill", "freeze"):
-        return [*AGENTS, "collector", "broker", *database]
+        return [*AGENTS, *collectors, "broker", *database, *redis]
     if kind in _LINK_KINDS:
-        return [*AGENTS, "collector", *database]
+        return [*AGENTS, *collectors, *database, *redis]
     if kind in ("put back spool", "step clock"):
         return list(AGENTS)
     if kind == "fill disk":
-        return [*AGENTS, "collector"] if site.small_disks else []
+        return [*AGENTS, *collectors] if site.small_disks else []
     if kind == "store away":
         return database if len(site.stores) > 1 else []
     if kind in ("wrong token", "shorten retention"):
         return database
+    if kind == "hand over":
+        return collectors if site.collectors > 1 else []
     return ["collector"]
 
 
-def draw_site(seed: str, number: int, brokers: Sequence[BrokerKind], stores: Sequence[StoreNames], disks: bool) -> Site:
-    """The site of a round: each pair of broker and stores has its turn, in an order of the seed's own."""
+def collectors_of(site: Site) -> tuple[str, ...]:
+    """The names of a site's collectors."""
+    return COLLECTORS[: site.collectors]
+
+
+def draw_site(
+    seed: str, number: int, brokers: Sequence[BrokerKind], stores: Sequence[StoreNames], disks: bool,
+    several: Literal["no", "some", "all"] = "no",
+) -> Site:  # fmt: skip
+    """The site of a round: each pair of broker and stores has its turn, in an order of the seed's own.
+
+    `some` of those on InfluxDB alone, or `all` sites, have two collectors.
+    """
+    if several == "all":
+        stores = (("influxdb",),)
     pairs = [(broker, names) for broker in brokers for names in stores]
     random.Random(f"pairs {seed}").shuffle(pairs)
     broker, names = pairs[number % len(pairs)]
     chance = random.Random(f"site {seed} {number}")
-    return Site(broker, names, small_spool=chance.random() < 0.3, small_disks=disks and chance.random() < 0.5)
+    small_spool, small_disks = chance.random() < 0.3, disks and chance.random() < 0.5
+    two = several == "all" or (several == "some" and names == ("influxdb",) and chance.random() < 0.5)
+    return Site(broker, names, small_spool, small_disks, 2 if two else 1)
 
 
 def draw(seed: str, number: int, site: Site, count: int, every_ms: int = 600) -> list[Fault]:

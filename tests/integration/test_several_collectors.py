@@ -1,0 +1,163 @@
+"""Two collectors split the fleet, real processes: one dies or freezes, the other takes over, the first wakes late."""
+
+import time
+from collections import Counter
+
+import pytest
+from brokers import make_broker
+from influxd import Influxd
+from redis_server import RedisServer
+from roles import until
+from several_site import ALL, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite
+
+from tinyprof.fleet import Fleet, FleetError
+from tinyprof_protocol.names import partition_of
+
+UNOWNED = "no live collector owns partition 00, 01, 02, 03, 04, 05, 06, 07"
+
+
+@pytest.fixture
+def redis(tmp_path):
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    running = RedisServer(folder).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def site(tmp_path, redis):
+    broker = make_broker("mosquitto", tmp_path)
+    broker.start()
+    folder = tmp_path / "influxd"
+    folder.mkdir()
+    database = Influxd(folder).start()
+    made = SeveralSite(tmp_path, broker, database, redis)
+    yield made
+    for role in made.roles:
+        if role.running():
+            role.thaw()
+        role.kill()
+    database.stop()
+    broker.stop()
+
+
+def judge(site: SeveralSite) -> None:
+    """Each record in the store once, under one row of the ledger, and nobody crashed over it."""
+    ledger = site.judge()
+    epochs = Counter((row.node, row.epoch) for row in ledger.rows)
+    assert set(epochs.values()) == {1}
+    assert sum(row.stored_on_word for row in ledger.rows) == 0
+    assert sum(row.stored for row in ledger.rows) == site.stored_count()
+    for role in site.roles:
+        assert "Traceback" not in role.log.read_text(errors="replace"), role.name
+
+
+def test_the_other_takes_over_the_partitions_of_one_that_was_killed(site):
+    site.start_all()
+    site.wait_until_all_flow()
+    site.collectors["one"].kill()
+    site.wait_until_owed_by("one", 100)
+    with site.fleet() as fleet:
+        assert fleet.status().gaps == [UNOWNED]
+        assert not fleet.ledger().ok
+    site.serve("two", ALL)
+    site.wait_until_all_flow()
+    with site.fleet() as fleet:
+        assert fleet.status().gaps == []
+        assert {row.node for row in fleet.ledger().rows} == {"lab.one", "lab.bench"}
+    site.settle_all()
+    judge(site)
+
+
+def test_one_that_is_frozen_and_wakes_late_does_no_harm_and_leaves_what_was_taken(site, chance):
+    site.start_all()
+    one = site.collectors["one"]
+    for _ in range(2):
+        site.wait_until_all_flow()
+        time.sleep(chance.uniform(0.0, 0.4))
+        one.freeze()
+        site.serve("two", ALL)
+        site.wait_until_all_flow()
+        one.thaw()
+        status = site.until_says("one", "sees the newer claim", lambda status: not status.partitions)
+        assert status.health == "critical"
+        assert "collector two has claimed partitions 0-7 after this one and serves them" in status.reasons[0]
+        site.wait_until_all_flow()
+        # Back to halves: the first claims its own again and the second leaves them, until it is started anew itself.
+        site.serve("one", LOW)
+        site.until_says("two", "leaves them", lambda status: status.partitions == list(range(8, 16)))
+        site.serve("two", HIGH)
+    site.settle_all()
+    judge(site)
+
+
+def test_who_asks_goes_to_the_owner_and_is_told_of_the_one_that_is_frozen(site):
+    site.start_all()
+    site.wait_until_all_flow()
+    with site.fleet() as fleet:
+        assert set(fleet.status().collectors) == {"one", "two"}
+        assert owner(fleet, "lab.one") == "one"
+        site.collectors["one"].freeze()
+        assert "collector one is silent" in fleet.status().gaps
+        until(
+            "three of its intervals are over", lambda: fleet.status().gaps == [UNOWNED], every_s=STATUS_INTERVAL_S / 4
+        )
+        with pytest.raises(FleetError, match=r"owns partition 03, that of lab\.one; live are two"):
+            owner(fleet, "lab.one")
+        assert owner(fleet, "lab.bench") == "two"
+        site.serve("two", ALL)
+        until("the taker is asked", lambda: owner(fleet, "lab.one") == "two")
+        site.collectors["one"].thaw()
+        until("both answer", lambda: set(fleet.status().collectors) == {"one", "two"} and not fleet.status().gaps)
+        assert owner(fleet, "lab.one") == "two"
+    site.settle_all()
+    judge(site)
+
+
+def owner(fleet: Fleet, node: str) -> str:
+    """Which collector a request about a node goes to."""
+    return fleet._channel.owner_of(partition_of(node), node)
+
+
+def test_a_redis_that_is_killed_or_frozen_holds_everything_and_loses_nothing(site, redis, chance):
+    site.start_all()
+    where = f"redis redis://127.0.0.1:{redis.port}"
+    for away, back in ((redis.kill, redis.start), (redis.freeze, redis.thaw)):
+        site.wait_until_all_flow()
+        time.sleep(chance.uniform(0.0, 0.4))
+        away()
+        site.wait_until_owed_by("one", 100)
+        site.until_says("one", "is critical", lambda status: any(where in why for why in status.reasons))
+        back()
+    site.wait_until_all_flow()
+    site.settle_all()
+    judge(site)
+
+
+def test_a_redis_that_has_forgotten_everything_is_filled_again_from_the_store(site, redis):
+    site.start_all()
+    site.wait_until_all_flow()
+    redis.forget()
+    redis.start()
+    for name in site.collectors:
+        site.collectors[name].wait_for("has lost what it kept")
+    site.wait_until_all_flow()
+    site.settle_all()
+    judge(site)
+
+
+def test_collectors_killed_at_random_moments_and_handed_over_each_time(site, chance):
+    site.start_all()
+    shares = {"one": LOW, "two": HIGH}
+    for _ in range(3):
+        site.wait_until_all_flow(20)
+        dies, lives = chance.sample(["one", "two"], 2)
+        time.sleep(chance.uniform(0.0, 0.4))
+        site.collectors[dies].kill()
+        site.serve(lives, ALL)
+        site.wait_until_all_flow(20)
+        site.serve(dies, shares[dies])
+        site.serve(lives, shares[lives])
+    site.settle_all()
+    judge(site)
