@@ -1,15 +1,18 @@
 """Two collectors split the fleet, real processes: one dies or freezes, the other takes over, the first wakes late."""
 
+import json
 import time
 from collections import Counter
 
 import pytest
 from brokers import make_broker
+from click.testing import CliRunner
 from influxd import Influxd
 from redis_server import RedisServer
 from roles import until
 from several_site import ALL, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite
 
+from tinyprof.cli import tinyprof
 from tinyprof.fleet import Fleet, FleetError
 from tinyprof_protocol.names import partition_of
 
@@ -161,3 +164,19 @@ def test_collectors_killed_at_random_moments_and_handed_over_each_time(site, cha
         site.serve(lives, shares[lives])
     site.settle_all()
     judge(site)
+
+
+def test_the_check_asks_the_redis_too_and_shows_no_password(site, redis):
+    config = site.folder / "collector-one.toml"
+    config.write_text(config.read_text().replace("redis://127", "redis://nobody:not-to-be-shown@127"))
+    said = CliRunner().invoke(tinyprof, ["collector", "check", "--config", str(config)])
+    assert said.exit_code == 1
+    assert "check the user and the password in state.url" in said.stderr
+    assert "not-to-be-shown" not in said.output
+    config.write_text(config.read_text().replace("nobody:not-to-be-shown@", ""))
+    said = CliRunner().invoke(tinyprof, ["collector", "check", "--config", str(config)])
+    assert (said.exit_code, said.stdout) == (0, "store influxdb: all is right\nstate redis: all is right\n")
+    redis.kill()
+    said = CliRunner().invoke(tinyprof, ["collector", "check", "--config", str(config), "--json"])
+    assert said.exit_code == 1
+    assert json.loads(said.stdout)["state"].startswith(f"redis redis://127.0.0.1:{redis.port}/0: ")

@@ -61,7 +61,8 @@ class RedisState:
         self._me = collector
         self._partitions = sorted(partitions)
         self._seen: dict[int, int] = {}
-        self._claim = 0
+        self._claims: dict[int, int] = {}
+        """The number of our claim on each partition; 0 where somebody else's is to count."""
         self._taken: dict[int, str] = {}
         self._lost = False
         self._error: str | None = None
@@ -121,7 +122,7 @@ class RedisState:
             asked.hgetall(key("claims"))
             asked.mget([key(number, "revision") for number in self._partitions])
             claims, revisions = asked.execute()
-            self._taken = _newer(claims, self._claim, self._me, self._partitions)
+            self._taken = _newer(claims, self._claims, self._me)
             for number, revision in zip(self._partitions, map(_number, revisions), strict=True):
                 self._check_revision(number, revision)
                 if revision > self._seen[number]:
@@ -155,11 +156,17 @@ class RedisState:
         return found
 
     def _claim_partitions(self) -> None:
-        key = self._link.key
-        self._claim = self._link.commands.incr(key("claim"))
-        claim = f"{self._claim} {self._me}"
-        self._link.commands.hset(key("claims"), mapping={str(number): claim for number in self._partitions})
-        self._taken = {}
+        """At the start all; when loading anew those that nobody claims: who wakes late takes nothing away."""
+        key, redis = self._link.key, self._link.commands
+        claimed = redis.hgetall(key("claims"))
+        again = bool(self._claims)
+        wanted = [number for number in self._partitions if not again or str(number).encode() not in claimed]
+        if self._lost:
+            self._claims = dict.fromkeys(self._partitions, 0)
+        if wanted:
+            claim = redis.incr(key("claim"))
+            redis.hset(key("claims"), mapping={str(number): f"{claim} {self._me}" for number in wanted})
+            self._claims |= dict.fromkeys(wanted, claim)
 
     def _read_news(self, number: int, told: Told) -> None:
         """What others changed in a partition since we last looked."""
@@ -302,12 +309,12 @@ def _shares(changes: Changes) -> list[_Share]:
     return list(by_number.values())
 
 
-def _newer(claims: Mapping[bytes, bytes], mine: int, me: str, partitions: Iterable[int]) -> dict[int, str]:
+def _newer(claims: Mapping[bytes, bytes], mine: Mapping[int, int], me: str) -> dict[int, str]:
     """Partitions with a claim of another collector that is newer than ours."""
     newer = {}
-    for partition in partitions:
+    for partition, ours in mine.items():
         number, _, name = claims.get(str(partition).encode(), b"").decode("utf-8", "replace").partition(" ")
-        if number.isdecimal() and int(number) > mine and name != me:
+        if number.isdecimal() and int(number) > ours and name != me:
             newer[partition] = name
     return newer
 

@@ -206,10 +206,25 @@ def test_the_newest_claim_on_a_partition_counts(make):
     first.look_around()
     second.look_around()
     assert (first.state.taken(), second.state.taken()) == ({2: "b"}, {})
-    first.load()
+    again = make("a", [0, 1, 2])
+    again.look_around()
+    second.look_around()
+    assert (again.state.taken(), second.state.taken()) == ({}, {2: "a"})
+
+
+def test_who_loads_all_anew_takes_no_partition_from_a_newer_claim(make, clean):
+    first, second = make("a", [0, 1, 2]), make("b", [2, 3])
+    first.load()  # it was behind by more than is remembered
+    first.look_around()
+    assert first.state.taken() == {2: "b"}
+    with clean.client() as client:
+        client.flushall()
+    for collector in (second, first):
+        collector.state._lost = True
+        collector.load()
     first.look_around()
     second.look_around()
-    assert (first.state.taken(), second.state.taken()) == ({}, {2: "a"})
+    assert (first.state.taken(), second.state.taken()) == ({2: "b"}, {})
 
 
 def test_two_fleets_share_a_server_by_their_prefixes(make):
