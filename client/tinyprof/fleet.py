@@ -205,14 +205,15 @@ class Fleet:
         """Whole results of a board, oldest first, a page of at most `page` (1 to 256) at a time; each is asked for
         when it is wanted. `since_s` None: all that the store has.
 
-        What comes late, with an older time than a page that was given already, is not in any. A board that was
-        forgotten is found by its full name.
+        What comes late, with an older time than a page that was given already, is not in any; nor is what an agent
+        dates over a day ahead. A board that was forgotten is found by its full name.
         """
         ref = parse_full(board) or self.find(board)
-        until_ns = self._wall_ns()
-        after_ns = 0 if since_s is None else until_ns - round(since_s * 1e9)
+        now_ns = self._wall_ns()
+        until_ns = now_ns + round(_DAY_S * 1e9)
+        after_ns = 0 if since_s is None else now_ns - round(since_s * 1e9)
         while True:
-            request = ResultsRequest(ref.node, ref.board, after_ns, None, page)
+            request = ResultsRequest(ref.node, ref.board, after_ns, until_ns, page)
             reply = self._ask_owner(ref.node, "results", request, ResultsReply)
             if reply.records:
                 yield reply.records

@@ -148,6 +148,17 @@ def test_parquet_and_the_summary_for_programs(fleet, tmp_path) -> None:
     assert pq.read_table(path).num_rows == 14
 
 
+def test_other_forms_have_figures_of_their_own(fleet, tmp_path) -> None:
+    table = call("export", "pico-1", "--format", "markdown", broker=fleet[0])
+    assert "| pico-1" in table.stdout or "| lab.a1/pico-1" in table.stdout
+    done = call("export", "pico-1", "--format", "llama-bench", broker=fleet[0])
+    tests = json.loads(done.stdout)
+    assert {test["n_prompt"] for test in tests} == {0, 5}
+    assert json.loads(call("export", "empty", "--format", "llama-bench", broker=fleet[0]).stdout) == []
+    wrong = call("export", "pico-1", "--raw", "--output", str(tmp_path / "t.md"), broker=fleet[0])
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+
+
 def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(fleet, tmp_path) -> None:
     url, answers = fleet
     path = tmp_path / "r.csv"

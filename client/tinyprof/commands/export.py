@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tinyprof.fleet import Fleet
     from tinyprof_protocol.records import Record
 
-FORMATS = ("csv", "jsonl", "parquet")
+ROWS = ("csv", "jsonl", "parquet")
+FORMATS = (*ROWS, "llama-bench", "markdown")
+_SUFFIXES = {"csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "md": "markdown"}
 
 
 @click.command("export")
@@ -37,30 +39,30 @@ def command(
 
     A row a run, oldest first, with its figures (those of METRIC alone, where it is given) and what they depend on.
     """
+    from tinyprof.exporting.documents import writer_of
     from tinyprof.exporting.rows import Layout
-    from tinyprof.exporting.writers import WRITERS, MissingPackage
+    from tinyprof.exporting.writers import MissingPackage
     from tinyprof.fleet import Fleet
     from tinyprof.output_file import output_file
 
     if every and board is not None and metric is None:
         board, metric = None, board
-    metric = _checked(board, metric, every=every, raw=raw)
     form = form or _format_of(output)
+    metric = _checked(board, metric, every=every, raw=raw)
+    if form not in ROWS and (raw or metric is not None):
+        raise WrongUse(f"{form} has its own figures: leave {'--raw' if raw else 'the metric'} out")
     if output is None and (as_json or form == "parquet"):
         raise WrongUse(f"{'--json' if as_json else 'parquet'} needs --output FILE")
-    layout = Layout(raw, metric)
     with Fleet(broker_address(broker)) as fleet, ProgressLine() as progress:
         boards = _boards(fleet, board)
         with output_file(output) as stream:
             try:
-                writer = WRITERS[form](stream, layout.columns())
+                writer = writer_of(form, stream, Layout(raw, metric))
             except MissingPackage as why:
                 raise CheckFailed(str(why)) from None
             rows = 0
             for ref, records in _pages(fleet, boards, since_s):
-                found = list(layout.rows(ref, records))
-                writer.write(found)
-                rows += len(found)
+                rows += writer.take(ref, records)
                 progress.show(f"{ref}: {rows:,} rows")
             writer.close()
     if as_json:
@@ -85,7 +87,7 @@ def _checked(board: str | None, metric: str | None, *, every: bool, raw: bool) -
 
 def _format_of(output: Path | None) -> str:
     suffix = "" if output is None else output.suffix.removeprefix(".").lower()
-    return suffix if suffix in FORMATS else "csv"
+    return _SUFFIXES.get(suffix, "csv")
 
 
 def _boards(fleet: "Fleet", board: str | None) -> "list[BoardRef]":
