@@ -1,5 +1,7 @@
 """A benchmark from its first run to its results: follows the runs, shows them, keeps the file up to date."""
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +24,7 @@ CANCELLING: Final = "ends the runs under way (Ctrl-C again: does not wait for th
 
 
 class Making:
-    """The runs of some plans. `suites` are what is known here of the suites; `wall_ns` is the time of day."""
+    """The runs of some plans. `suites`: what is known here of them. `wall_ns` is wall time, `clock` only rises."""
 
     def __init__(
         self,
@@ -31,11 +33,12 @@ class Making:
         suites: Mapping[str, Suite],
         agents: Sequence[Agent],
         wall_ns: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._suites, self._agents, self._wall_ns = suites, agents, wall_ns
+        self._suites, self._agents, self._wall_ns, self._clock = suites, agents, wall_ns, clock
         self._started_ns = wall_ns()
         self._cancelled = False
-        self._ended: list[str] = []
+        self._ended: deque[str] = deque()
         self._benchmark = Benchmark(plans, run_one, wall_ns, self._on_ended)
 
     def follow(self, lines: BoardLines, output: Path, say: Callable[[str], None]) -> bool:
@@ -72,12 +75,12 @@ class Making:
         )
 
     def _until_done(self, lines: BoardLines, output: Path, say: Callable[[str], None]) -> None:
-        saved_ns = self._wall_ns()
+        saved_s = self._clock()
         while not self._benchmark.wait(POLL_S):
             self._say_ended(lines, say)
             lines.draw(self._benchmark.progress())
-            if self._wall_ns() - saved_ns > SAVE_EVERY_S * 1e9:
-                saved_ns = self._wall_ns()
+            if self._clock() - saved_s > SAVE_EVERY_S:
+                saved_s = self._clock()
                 with suppress(OSError):  # the last one is not suppressed
                     write_results(output, self.results())
 
@@ -86,9 +89,9 @@ class Making:
         self._benchmark.cancel()
         if not lines.live:
             say(CANCELLING)
-        until_ns = self._wall_ns() + int(CANCEL_WITHIN_S * 1e9)
+        until_s = self._clock() + CANCEL_WITHIN_S
         try:
-            while not self._benchmark.wait(POLL_S) and self._wall_ns() < until_ns:
+            while not self._benchmark.wait(POLL_S) and self._clock() < until_s:
                 lines.draw(self._benchmark.progress(), note=CANCELLING)
         except KeyboardInterrupt:
             return
@@ -98,7 +101,7 @@ class Making:
 
     def _say_ended(self, lines: BoardLines, say: Callable[[str], None]) -> None:
         """Says the runs that have ended since, where no line in place shows them."""
-        said, self._ended = self._ended, []
-        if not lines.live:
-            for line in said:
+        while self._ended:
+            line = self._ended.popleft()
+            if not lines.live:
                 say(line)

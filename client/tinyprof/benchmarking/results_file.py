@@ -166,7 +166,7 @@ def parse_results(data: bytes, source: str) -> Results:
 
 def _with_ids(value: Any) -> Any:
     """Hexadecimal ids as the bytes that they are."""
-    if isinstance(value, list):
+    if isinstance(value, list) and value and isinstance(value[0], dict):  # lists of raw times are long
         return [_with_ids(item) for item in value]
     if isinstance(value, dict):
         return {key: bytes.fromhex(item) if key in _IDS and isinstance(item, str) else _with_ids(item)

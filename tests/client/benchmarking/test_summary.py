@@ -32,7 +32,7 @@ def test_drift_is_from_the_first_third_to_the_last(result, noisy, slower_by, say
 
 
 def test_few_runs_show_no_drift(result, noisy) -> None:
-    assert drift([result(noisy(10.0 * (1 + n))) for n in range(5)]) == []
+    assert drift([result(noisy(10.0 * (1 + n))) for n in range(11)]) == []
 
 
 def test_the_end_of_a_benchmark_in_words(result) -> None:
