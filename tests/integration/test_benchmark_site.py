@@ -103,7 +103,7 @@ def test_ctrl_c_cancels_the_jobs_and_keeps_what_there_is(site: BenchSite) -> Non
         run.send_signal(signal.SIGINT)
         _, stderr = run.communicate(timeout=60)
         assert run.returncode == 130, stderr
-        until("no board runs", lambda: [b.state for b in fleet.boards().boards] == ["idle", "idle"])
+        until("no board runs", lambda: "running" not in [board.state for board in fleet.boards().boards])
     results = read_results(path)
     assert results.why == "interrupted after 0 of 2 runs"
     assert {failure.state for board in results.boards for failure in board.failures} == {"cancelled"}
