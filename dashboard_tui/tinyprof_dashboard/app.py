@@ -9,14 +9,15 @@ from textual.message import Message
 from textual.timer import Timer
 
 from tinyprof_dashboard import palette
+from tinyprof_dashboard.asked import ASK_JOBS_EVERY_S, due
+from tinyprof_dashboard.asking import NO_CONNECTION, ask_jobs, ask_ledgers
 from tinyprof_dashboard.columns import Moment
-from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Source
+from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Key, Source
 from tinyprof_dashboard.keys import bindings_of
-from tinyprof_dashboard.pipeline.asking import NO_CONNECTION, ask_ledgers
-from tinyprof_dashboard.pipeline.ledgers import due
 from tinyprof_dashboard.screens.board import BoardScreen
 from tinyprof_dashboard.screens.fleet import FleetScreen
 from tinyprof_dashboard.screens.help import HelpScreen
+from tinyprof_dashboard.screens.jobs import JobsScreen
 from tinyprof_dashboard.screens.pipeline import PipelineScreen
 from tinyprof_dashboard.snapshot import Snapshot, collector_for, reduce
 from tinyprof_dashboard.widgets.grid import Grid
@@ -106,17 +107,48 @@ class Dashboard(App[None]):
     def show_now(self) -> None:
         """The screen in front shows the newest snapshot."""
         screen = self.screen
-        if isinstance(screen, (FleetScreen, BoardScreen, PipelineScreen)) and screen.is_mounted:
+        if isinstance(screen, (FleetScreen, BoardScreen, PipelineScreen, JobsScreen)) and screen.is_mounted:
             self.repaints += 1
             screen.show(Moment(self.snapshot, self._wall_ns()))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
         """A board of the fleet's table opens."""
         if message.grid is self.fleet.grid:
-            key = self.fleet.grid.rows[self.fleet.grid.cursor].key
-            screen = BoardScreen(self._source.name, key, self.fleet.neighbour)
-            self.push_screen(screen, lambda _: self.show_now())
-            self.call_later(self.show_now)
+            self._open_board(self.fleet.grid.rows[self.fleet.grid.cursor].key)
+
+    def _open_board(self, key: Key) -> None:
+        screen = BoardScreen(self._source.name, key, self.fleet.neighbour)
+        self.push_screen(screen, self._back_from_board)
+        self.call_later(self.show_now)
+
+    def _back_from_board(self, _: None) -> None:
+        self._source.follow(None)
+        self.show_now()
+
+    def on_board_screen_looked(self, message: BoardScreen.Looked) -> None:
+        """The progress of the runs of the agent that is looked at comes as long as somebody looks."""
+        self._source.follow(message.node)
+
+    def on_jobs_screen_looked(self, message: JobsScreen.Looked) -> None:
+        """In the same way."""
+        self._source.follow(message.node)
+
+    def on_fleet_screen_jobs_wanted(self) -> None:
+        """The jobs open."""
+        self.push_screen(JobsScreen(self._source.name), self._back_from_jobs)
+        self.call_later(self.show_now)
+
+    def _back_from_jobs(self, key: Key | None) -> None:
+        self._source.follow(None)
+        if key is not None:
+            self._open_board(key)
+        self.show_now()
+
+    def on_jobs_screen_jobs_wanted(self, message: JobsScreen.JobsWanted) -> None:
+        """Asks those of these collectors that have not been asked since the message was posted."""
+        wanted = due(self.snapshot.jobs, message.collectors, self._wall_ns(), ASK_JOBS_EVERY_S)
+        if wanted:
+            self.take(ask_jobs(self._source, wanted))
 
     def on_board_screen_history_wanted(self, message: BoardScreen.HistoryWanted) -> None:
         """Asks the collector that holds the board, if one does."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tinyprof_dashboard.availability import SECOND_NS
 from tinyprof_dashboard.numerals import age, printable
+from tinyprof_dashboard.regressions import brief, worst
 from tinyprof_dashboard.snapshot import Snapshot
 from tinyprof_protocol.names import PARTITIONS
 
@@ -26,7 +27,7 @@ def banners(snapshot: Snapshot, broker: str, now_ns: int) -> list[Banner]:
     """Every dependency that is not as it should be."""
     found = [*_broker(snapshot, broker, now_ns)]
     if snapshot.complete:
-        found += [*_collectors(snapshot, now_ns), *_agents(snapshot)]
+        found += [*_collectors(snapshot, now_ns), *_agents(snapshot), *_regressions(snapshot)]
     found += _oddities(snapshot)
     return sorted(found, key=lambda banner: banner.level != "critical")
 
@@ -80,6 +81,14 @@ def _agents(snapshot: Snapshot) -> Iterator[Banner]:
     for nodes, what in ((offline, "offline"), (silent, "silent")):
         if nodes:
             yield Banner("warning", "agents", f"{len(nodes)} of {len(snapshot.agents)} {what}: {_names(nodes)}")
+
+
+def _regressions(snapshot: Snapshot) -> Iterator[Banner]:
+    told = [(row, worst(row.summary)) for row in snapshot.rows.values() if row.summary.regressions]
+    bad = sorted(((row, found) for row, found in told if found is not None), key=lambda pair: -abs(pair[1].change))
+    if bad:
+        names = _names([f"{row.board} {brief(found)}" for row, found in bad])
+        yield Banner("warning", "regressions", f"{len(bad)} board{'s' if len(bad) != 1 else ''}: {names}")
 
 
 def _oddities(snapshot: Snapshot) -> Iterator[Banner]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from tinyprof_dashboard import numerals, palette
+from tinyprof_dashboard import numerals, palette, regressions
 from tinyprof_dashboard.palette import Role
 from tinyprof_dashboard.plot import spark
 from tinyprof_dashboard.snapshot import Row, Snapshot, age_s
@@ -173,6 +173,16 @@ def _verdict(row: Row, _moment: Moment) -> Piece:
     return Piece(text, "dim" if _gone(row) else palette.VERDICT_ROLES[verdict])
 
 
+def _regression(row: Row, _moment: Moment) -> Piece:
+    found = regressions.worst(row.summary)
+    return Piece(numerals.NOTHING, "faint") if found is None else Piece(f"▼ {regressions.brief(found)}", "warning")
+
+
+def _regressed_by(row: Row, _moment: Moment) -> float | str | None:
+    found = regressions.worst(row.summary)
+    return None if found is None else abs(found.change) * 100
+
+
 COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("state", "state", 10, 1, _state,
            lambda row, _: palette.SEVERITY[row.health],
@@ -191,6 +201,8 @@ COLUMNS: Final[tuple[Column[Row], ...]] = (
            "Tokens per second after the first, of the last run.", right=True, best_first=True),
     Column("trend", "trend", 8, 6, _spark, lambda row, _: row.summary.spark[-1] if row.summary.spark else None,
            "`decode` of the newest runs, oldest first, scaled to itself.", best_first=True),
+    Column("regression", "regressed", 14, 11, _regression, _regressed_by,
+           "The greatest standing change for the worse of the board's usual level, in percent.", best_first=True),
     Column("ram", "RAM", 8, 8, _measured("ram_peak_bytes", numerals.size), _metric_value("ram_peak_bytes"),
            "Peak memory of the last run.", right=True, best_first=True),
     Column("temperature", "temp", 4, 10, _temperature, _metric_value("temperature_c"),

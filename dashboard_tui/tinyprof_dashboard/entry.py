@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from tinyprof_dashboard.asking import ask_ledgers, live_collectors
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Source
 from tinyprof_dashboard.feed import MqttSource
 from tinyprof_dashboard.listing import as_json as json_of
 from tinyprof_dashboard.listing import plain_table
-from tinyprof_dashboard.pipeline.asking import ask_ledgers, live_collectors
 from tinyprof_dashboard.pipeline.listing import pipeline_json, plain_pipeline
 from tinyprof_dashboard.snapshot import Snapshot, reduce
 from tinyprof_protocol.broker_address import ENVIRONMENT_VARIABLE, BrokerAddress

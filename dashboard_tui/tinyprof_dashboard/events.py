@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tinyprof_protocol.jobs import JobsReply, JobsRequest, Progress
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply, LedgerRequest
 
@@ -113,6 +114,29 @@ class LedgerCame:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class JobsAsked:
+    """These collectors were asked for their jobs."""
+
+    collectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobsCame:
+    """A collector's answer: its jobs, or the line that says why there are none."""
+
+    collector: str
+    reply: JobsReply | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressSeen:
+    """A run that is followed went on."""
+
+    progress: Progress
+
+
 Event = (
     BoardSeen
     | BoardGone
@@ -127,6 +151,9 @@ Event = (
     | HistoryCame
     | LedgerAsked
     | LedgerCame
+    | JobsAsked
+    | JobsCame
+    | ProgressSeen
 )
 
 
@@ -150,3 +177,9 @@ class Source(Protocol):
 
     def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:
         """Sends a request; its answer is a `LedgerCame`. False where it could not be sent."""
+
+    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:
+        """Sends a request; its answer is a `JobsCame`. False where it could not be sent."""
+
+    def follow(self, node: str | None) -> None:
+        """From now on `ProgressSeen` comes of this agent's runs, or of none; returns at once."""

@@ -13,10 +13,12 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
+    JobsCame,
     LedgerCame,
     LinkChanged,
     RetainedComplete,
 )
+from tinyprof_protocol.jobs import JobsReply, JobsRequest
 from tinyprof_protocol.names import PARTITIONS
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
 from tinyprof_protocol.records import (
@@ -55,6 +57,7 @@ class ExampleSource:
         name: str = "mqtt://example:1883",
         answer: Callable[[HistoryRequest], HistoryReply] | None = None,
         ledgers: Mapping[str, LedgerReply] | None = None,
+        jobs: Mapping[str, JobsReply] | None = None,
     ) -> None:
         self.name = name
         self.asked: list[tuple[str, HistoryRequest]] = []
@@ -63,6 +66,9 @@ class ExampleSource:
         self._events = list(events)
         self._answer = answer
         self._ledgers = ledgers or {}
+        self._jobs = jobs or {}
+        self.jobs_asked: list[str] = []
+        self.followed: list[str | None] = []
         self._wake: Callable[[], None] = lambda: None
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -98,6 +104,17 @@ class ExampleSource:
         if collector in self._ledgers:
             self.play(LedgerCame(collector, self._ledgers[collector]))
         return True
+
+    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:  # noqa: ARG002  (as every source)
+        """Answers with the collector's made-up jobs, if it was given some."""
+        self.jobs_asked.append(collector)
+        if collector in self._jobs:
+            self.play(JobsCame(collector, self._jobs[collector]))
+        return True
+
+    def follow(self, node: str | None) -> None:
+        """Remembers whom."""
+        self.followed.append(node)
 
 
 def board(

@@ -18,15 +18,19 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
+    JobsCame,
     LedgerCame,
     LinkChanged,
     MessagesRefused,
+    ProgressSeen,
     RetainedComplete,
 )
+from tinyprof_dashboard.progress_feed import ProgressFeed
 from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, LinkState, Message, Publication
+from tinyprof_protocol.jobs import JobsReply, JobsRequest
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.request_reply import RequestFailed, decode_reply
 from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply, LedgerRequest, RequestKind
@@ -100,6 +104,7 @@ class MqttSource:
         self._attempt: tuple[int, float] = (0, 0.0)
         self._next_attempt_ns = 0
         self._wake: Callable[[], None] = lambda: None
+        self._progress = ProgressFeed(address, self._on_progress)
         client = secrets.token_hex(16)
         self._replies_topic = topics.replies(client)
         filters = (topics.fleet(), topics.agent_topics_of(None, "status"), topics.collector_status())
@@ -118,6 +123,7 @@ class MqttSource:
     def stop(self) -> None:
         """Disconnects."""
         self._wake = lambda: None
+        self._progress.stop()
         self._connection.stop(timeout_s=2.0)
 
     def drain(self) -> list[Event]:
@@ -162,6 +168,21 @@ class MqttSource:
 
         return self._ask(collector, "ledger", request, event_of_reply)
 
+    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:
+        """Asks a collector; False while there is no connection."""
+
+        def event_of_reply(payload: bytes) -> Event:
+            try:
+                return JobsCame(collector, decode_reply(payload, JobsReply))
+            except (RequestFailed, BadMessage) as why:
+                return JobsCame(collector, None, str(why))
+
+        return self._ask(collector, "jobs", request, event_of_reply)
+
+    def follow(self, node: str | None) -> None:
+        """Listens to this agent's runs, or to none."""
+        self._progress.follow(node)
+
     def _ask(
         self, collector: str, kind: RequestKind, request: object, event_of_reply: Callable[[bytes], Event]
     ) -> bool:
@@ -198,6 +219,14 @@ class MqttSource:
             elif event is not None:
                 self._keep(message.topic, event)
         if first and event is not None:
+            self._call()
+
+    def _on_progress(self, event: ProgressSeen) -> None:
+        progress = event.progress
+        with self._lock:
+            first = not self._waiting and not self._replies
+            self._keep(f"{topics.agent_topic(progress.node, 'progress')}/{progress.board}", event)
+        if first:
             self._call()
 
     def _keep(self, topic: str, event: Event) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from textual.binding import Binding, BindingType
 
-Scope = Literal["everywhere", "fleet", "filter", "board", "pipeline", "table"]
+Scope = Literal["everywhere", "fleet", "filter", "board", "pipeline", "jobs", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,11 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("fleet", "0", "0", "every_state", "boards in every state"),
     Key("fleet", "left,h", "←", "sort(-1)", "sort by the column to the left"),
     Key("fleet", "right,l", "→", "sort(1)", "sort by the column to the right", "sort"),
-    Key("fleet", "r", "r", "reverse", "turn the order round", "reverse"),
+    Key("fleet", "r", "r", "reverse", "turn the order round"),
     Key("fleet", "space", "Space", "freeze", "freeze the table, the header lives on; again: go on", "freeze"),
     Key("fleet", "escape", "Esc", "reset", "drop the filter, then the states chosen, then the freeze", "clear"),
     Key("fleet", "p", "p", "pipeline", "the pipeline: where every record is, and where the flow is stuck", "pipeline"),
+    Key("fleet", "J", "J", "jobs", "the jobs: runs that clients have asked for, and the cache", "jobs"),
     Key("filter", "enter,down", "Enter", "keep", "keep the filter and go back to the table", "keep", priority=True),
     Key("filter", "escape", "Esc", "drop", "drop the filter", "drop", priority=True),
     Key("board", "escape,backspace", "Esc", "back", "back to the fleet", "back"),
@@ -52,6 +53,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("pipeline", "left,h", "←", "sort(-1)", "sort the ledger by the column to the left"),
     Key("pipeline", "right,l", "→", "sort(1)", "sort the ledger by the column to the right", "sort"),
     Key("pipeline", "r", "r", "reverse", "turn the ledger's order round", "reverse"),
+    Key("jobs", "escape,backspace", "Esc", "back", "back to the fleet", "back"),
+    Key("jobs", "enter", "Enter", "board", "the board of the job under the cursor", "board"),
+    Key("jobs", "u", "u", "open_only", "only jobs that are open, or all again", "open only"),
     Key("table", "up,k", "↑ k", "move(-1)", "one line up"),
     Key("table", "down,j", "↓ j", "move(1)", "one line down"),
     Key("table", "pageup,ctrl+b", "PgUp", "page(-1)", "one page up"),
@@ -65,6 +69,7 @@ SCOPES: Final[dict[Scope, str]] = {
     "filter": "While filtering",
     "board": "A board",
     "pipeline": "The pipeline",
+    "jobs": "The jobs",
     "table": "Any table",
 }
 

@@ -8,6 +8,7 @@ from tinyprof_dashboard import numerals
 from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import Banner, banners
 from tinyprof_dashboard.columns import COLUMNS, Moment
+from tinyprof_dashboard.jobs.lines import tallies
 from tinyprof_dashboard.palette import SYMBOLS
 from tinyprof_dashboard.selection import View, select
 from tinyprof_dashboard.snapshot import Row, age_s
@@ -47,11 +48,15 @@ def _banners(moment: Moment, broker: str) -> list[Banner]:
 def as_json(moment: Moment, broker: str) -> dict[str, Any]:
     """The keys that docs/dashboard.md lists; times in nanoseconds since 1970 unless the name says otherwise."""
     snapshot = moment.snapshot
+    told = tallies(snapshot)
     return {
         "broker": broker,
         "complete": snapshot.complete,
         "time_ns": moment.now_ns,
         "counts": {health: snapshot.counts.get(health, 0) for health in HEALTHS},
+        "jobs": {"running": told.running, "queued": told.queued, "joined": told.joined},
+        "cache": {"hits": told.hits, "misses": told.misses, "entries": told.entries, "evicted": told.evicted,
+                  "expired": told.expired},
         "problems": [
             {"level": found.level, "subject": found.subject, "text": found.text} for found in _banners(moment, broker)
         ],
@@ -80,6 +85,11 @@ def _board(row: Row, moment: Moment) -> dict[str, Any]:
         "age_s": age_s(row, moment.snapshot, moment.now_ns), "interval_s": said.interval_s,
         "last_result_ns": said.last_result_ns, "last_seen_ns": said.last_seen_ns,
         "results": said.results, "valid": said.valid, "unstable": said.unstable, "invalid": said.invalid,
+        "regressions": [
+            {"metric": one.metric, "before": one.before, "after": one.after, "change": one.change, "worse": one.worse,
+             "since_ns": one.since_ns, "suite": one.suite}
+            for one in said.regressions
+        ],
         "figures": {name: _figure(name, found) for name, found in said.figures.items()},
         "readings": dict(said.readings), "decode_tps_newest": list(said.spark),
     }  # fmt: skip

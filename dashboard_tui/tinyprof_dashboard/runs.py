@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from tinyprof_dashboard import columns, numerals, palette
+from tinyprof_dashboard import columns, numerals, palette, regressions
 from tinyprof_dashboard.availability import SECOND_NS
 from tinyprof_dashboard.columns import Column, Moment, Piece
 from tinyprof_dashboard.palette import Role, ink
@@ -16,6 +16,8 @@ from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Figure, Golden, Result
 
 SLOW_REPLY_S = 5.0
+FRESH_S = 10.0
+"""What was said of a run's progress longer ago says nothing of now."""
 _GOLDEN_ROLES: Final[dict[Golden, Role]] = {"match": "healthy", "tie": "healthy", "differs": "critical", "none": "dim"}
 
 
@@ -170,12 +172,26 @@ def _pair(text: Text, what: str, value: str) -> None:
     text.append(f"{what} ", ink("faint")).append(f"{numerals.printable(value)}   ", ink("dim"))
 
 
+def _going_on(row: Row, moment: Moment) -> str:
+    """What its run is at and the tokens so far, where that is known now."""
+    found = moment.snapshot.progress.get(row.key)
+    if found is None or moment.now_ns - found.at_ns > FRESH_S * SECOND_NS or row.summary.state != "running":
+        return ""
+    progress = found.progress
+    count = f" {progress.repetition}/{progress.repetitions}" if progress.repetitions else ""
+    text = " ".join(progress.text.split())
+    return numerals.printable(f"{progress.stage}{count}{f': {text}' if text else ''}")
+
+
 def facts(row: Row, moment: Moment) -> Text:
-    """Who the board is and how it is, in four lines."""
+    """Who the board is and how it is, in four lines, and a line on a regression where one stands."""
     summary = row.summary
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{palette.SYMBOLS[row.health]} {row.health}", ink(row.health))
     text.append(f"  {summary.state}", ink("dim"))
+    going_on = _going_on(row, moment)
+    if going_on:
+        text.append(f"  {going_on}", ink("accent"))
     if row.reasons:
         text.append("  " + numerals.printable("; ".join(row.reasons)), ink("text"))
     text.append("\n")
@@ -196,6 +212,11 @@ def facts(row: Row, moment: Moment) -> Text:
     heard_s = age_s(row, moment.snapshot, moment.now_ns)
     heard = "never heard" if heard_s is None else f"heard {numerals.age(heard_s)} ago"
     text.append(f"   {every}, {heard}", ink("dim"))
+    bad = regressions.worst(summary)
+    if bad is not None:
+        told = regressions.sentence(bad, moment.now_ns - moment.snapshot.skew_ns)
+        more = sum(found.worse for found in summary.regressions) - 1
+        text.append(f"\n▼ {told}", ink("warning")).append(f"   and {more} more" if more else "", ink("dim"))
     return text
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tinyprof_dashboard import availability as rules
+from tinyprof_dashboard.asked import Part, note_asked, note_came
 from tinyprof_dashboard.availability import HEALTHS, Heard, Judgement
 from tinyprof_dashboard.events import (
     AgentGone,
@@ -22,21 +23,26 @@ from tinyprof_dashboard.events import (
     Event,
     HistoryAsked,
     HistoryCame,
+    JobsAsked,
+    JobsCame,
     Key,
     LedgerAsked,
     LedgerCame,
     LinkChanged,
     MessagesRefused,
+    ProgressSeen,
     RetainedComplete,
 )
-from tinyprof_dashboard.pipeline.ledgers import Parts, note
+from tinyprof_protocol.jobs import JobsReply, Progress
 from tinyprof_protocol.names import PARTITIONS, partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
-from tinyprof_protocol.requests import HistoryReply
+from tinyprof_protocol.requests import HistoryReply, LedgerReply
 
 MAX_BOARDS = 20_000
 MAX_AGENTS = 20_000
 MAX_COLLECTORS = 64
+MAX_PROGRESS = 512
+"""Boards whose runs are remembered; an agent has 256 at most."""
 SKEW_FROM_NS = 2 * rules.SECOND_NS
 _ALL = frozenset(range(PARTITIONS))
 
@@ -71,6 +77,14 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressAt:
+    """What was last said of a board's run, and when that came."""
+
+    progress: Progress
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything on the screens comes from here."""
 
@@ -87,8 +101,12 @@ class Snapshot:
     skew_ns: int = 0
     """This machine's clock minus the collector's, where it is worth a word."""
     history: History | None = None
-    ledgers: Parts = field(default_factory=lambda: MappingProxyType({}))
+    ledgers: Mapping[str, Part[LedgerReply]] = field(default_factory=lambda: MappingProxyType({}))
     """Each collector's part of the ledger, as far as it was asked for."""
+    jobs: Mapping[str, Part[JobsReply]] = field(default_factory=lambda: MappingProxyType({}))
+    """Each collector's jobs, as far as they were asked for."""
+    progress: Mapping[Key, "ProgressAt"] = field(default_factory=lambda: MappingProxyType({}))
+    """How far the runs of the agent that is followed are, by board."""
     stored_per_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Records that each collector stored per second between its last two words."""
     refused: int = 0
@@ -191,11 +209,34 @@ def _apply(before: Snapshot, draft: _Draft, event: Event) -> None:
         case MessagesRefused(count, reason):
             draft.fields["refused"] = draft.fields.get("refused", before.refused) + count
             draft.fields["refused_reason"] = reason
+        case _:
+            _apply_look(before, draft, event)
+
+
+def _apply_look(before: Snapshot, draft: _Draft, event: Event) -> None:
+    """What came because a screen was looked at."""
+    match event:
         case HistoryAsked() | HistoryCame():
             draft.fields["history"] = _history(draft.fields.get("history", before.history), event, draft.now_ns)
-        case LedgerAsked() | LedgerCame():
-            parts = note(draft.fields.get("ledgers", before.ledgers), event, draft.now_ns)
-            draft.fields["ledgers"] = MappingProxyType(parts)
+        case LedgerAsked() | LedgerCame() | JobsAsked() | JobsCame():
+            _note_part(before, draft, event)
+        case ProgressSeen(progress):
+            told = {**draft.fields.get("progress", before.progress)}
+            told.pop((progress.node, progress.board), None)
+            told[progress.node, progress.board] = ProgressAt(progress, draft.now_ns)
+            while len(told) > MAX_PROGRESS:
+                told.pop(next(iter(told)))
+            draft.fields["progress"] = MappingProxyType(told)
+
+
+def _note_part(before: Snapshot, draft: _Draft, event: LedgerAsked | LedgerCame | JobsAsked | JobsCame) -> None:
+    name = "ledgers" if isinstance(event, LedgerAsked | LedgerCame) else "jobs"
+    parts = draft.fields.get(name, getattr(before, name))
+    if isinstance(event, LedgerAsked | JobsAsked):
+        told = note_asked(parts, event.collectors, draft.now_ns)
+    else:
+        told = note_came(parts, event.collector, event.reply, event.error, draft.now_ns)
+    draft.fields[name] = MappingProxyType(told)
 
 
 def _board_seen(draft: _Draft, summary: BoardSummary) -> None:

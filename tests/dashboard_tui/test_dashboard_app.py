@@ -227,10 +227,10 @@ def test_the_footer_shows_the_keys_that_work_now() -> None:
     async def run() -> None:
         app, _ = dashboard([])
         async with app.run_test() as pilot:
-            assert await keys(pilot, app) == {"pipeline", "quit", "help"}
+            assert await keys(pilot, app) == {"pipeline", "jobs", "quit", "help"}
         app, _ = dashboard(example.two_sites())
         async with app.run_test() as pilot:
-            assert await keys(pilot, app) >= {"open", "filter", "faults", "sort", "reverse", "freeze", "quit", "help"}
+            assert await keys(pilot, app) >= {"open", "filter", "faults", "sort", "freeze", "quit", "help"}
             assert "clear" not in await keys(pilot, app)
             await pilot.press("1")
             assert "clear" in await keys(pilot, app)

@@ -7,7 +7,7 @@ from typing import Self
 import pytest
 
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
-from tinyprof_dashboard import entry
+from tinyprof_dashboard import entry, example_jobs
 from tinyprof_dashboard import example_fleet as example
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import (
@@ -18,8 +18,10 @@ from tinyprof_dashboard.events import (
     CollectorSeen,
     Event,
     HistoryCame,
+    JobsCame,
     LedgerCame,
     LinkChanged,
+    ProgressSeen,
     RetainedComplete,
 )
 from tinyprof_dashboard.example_fleet import NOW_NS, ExampleSource
@@ -30,6 +32,7 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
+from tinyprof_protocol.jobs import JobsReply, JobsRequest, Progress
 from tinyprof_protocol.requests import Failure, HistoryReply, HistoryRequest, LedgerReply, LedgerRequest, LedgerRow
 from tinyprof_protocol.topics import BadTopic
 
@@ -104,7 +107,8 @@ class Publisher:
         until(lambda: token in self.acknowledged)
 
     def _answer(self, asked: Message) -> None:
-        reply = self._ledger(asked) if asked.topic.endswith("/ledger") else self._history(asked)
+        answers = {"ledger": self._ledger, "jobs": self._jobs, "history": self._history}
+        reply = answers[asked.topic.rpartition("/")[2]](asked)
         assert asked.response_topic is not None
         self.connection.publish(
             Publication(asked.response_topic, encode(reply), correlation=asked.correlation, expiry_s=10)
@@ -114,6 +118,10 @@ class Publisher:
     def _history(asked: Message) -> HistoryReply | Failure:
         request = decode(asked.payload, HistoryRequest)
         return example.history(request) if request.board == "x" else Failure("unknown", f"no board {request.board}")
+
+    def _jobs(self, asked: Message) -> JobsReply | Failure:
+        assert decode(asked.payload, JobsRequest).action == "list"
+        return Failure("busy", "later") if self.busy else example_jobs.some_jobs()
 
     def _ledger(self, asked: Message) -> LedgerReply | Failure:
         assert decode(asked.payload, LedgerRequest).settled_as_one
@@ -264,6 +272,44 @@ def test_a_collectors_ledger_comes_or_the_reason_why_not(broker: EmbeddedBroker)
     assert first.reply is not None
     assert (first.collector, first.reply.rows[0].missing) == ("hub", 5)
     assert (second.reply, second.error) == (None, "the store is slow")
+
+
+def test_a_collectors_jobs_come_and_progress_of_the_agent_that_is_followed(broker: EmbeddedBroker) -> None:
+    events: list[Event] = []
+    source = source_for(broker.url)
+
+    def seen(kind: type) -> list[Event]:
+        events.extend(source.drain())
+        return [event for event in events if isinstance(event, kind)]
+
+    def nodes(found: list[Event]) -> set[str]:
+        return {event.progress.node for event in found if isinstance(event, ProgressSeen)}
+
+    def says(node: str) -> None:
+        told = encode(Progress(node, "x", "timed", text="Once"))
+        publisher.connection.publish(Publication(topics.agent_topic(node, "progress"), told, qos=0))
+
+    with Publisher(broker.url) as publisher:
+        source.start(lambda: None)
+        try:
+            until(lambda: source.ask_jobs("hub", JobsRequest("list")))
+            until(lambda: bool(seen(JobsCame)))
+            says(NODE)
+            source.follow(NODE)
+
+            def told() -> bool:
+                says("oslo.rack1")
+                says(NODE)
+                return bool(seen(ProgressSeen))
+
+            until(told)
+            source.follow("oslo.rack1")
+            until(lambda: told() and nodes(seen(ProgressSeen)) >= {"oslo.rack1"})
+            events.clear()
+            until(told)
+        finally:
+            source.stop()
+    assert nodes(seen(ProgressSeen)) == {"oslo.rack1"}
 
 
 def test_the_pipeline_once_as_json_and_as_a_picture(

@@ -7,7 +7,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from tinyprof_dashboard import example_fleet as example
-from tinyprof_dashboard import example_pipeline
+from tinyprof_dashboard import example_jobs, example_pipeline
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.events import BoardSeen, Event, LinkChanged, RetainedComplete
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
@@ -33,6 +33,22 @@ async def settle(pilot: "Pilot[Any]") -> None:
 async def open_board(pilot: "Pilot[Any]") -> None:
     await pilot.press("enter")
     await settle(pilot)
+
+
+def jobs_of(*more: Event) -> Dashboard:
+    source = example_jobs.source(*more)
+    return Dashboard(source, wall_ns=lambda: NOW_NS, steady_s=itertools.count(0.0, 1.0).__next__, tick_s=3600)
+
+
+async def open_jobs(pilot: "Pilot[Any]") -> None:
+    """Until the collector has answered and it is shown."""
+    await pilot.press("J")
+    for _ in range(100):
+        parts = pilot.app.snapshot.jobs  # type: ignore[attr-defined]
+        if parts and not any(part.waiting for part in parts.values()):
+            break
+        await pilot.pause(0.05)
+    await pilot.pause()
 
 
 def pipeline_of(played: example_pipeline.Example) -> Dashboard:
@@ -122,3 +138,30 @@ def test_the_pipeline_80x24(snap_compare: Compare) -> None:
 
 def test_the_pipeline_of_nothing(snap_compare: Compare) -> None:
     assert snap_compare(app_of([LinkChanged(True), RetainedComplete()]), press=["p"], terminal_size=(120, 30))
+
+
+def test_jobs(snap_compare: Compare) -> None:
+    app = jobs_of(example_jobs.running())
+    assert snap_compare(app, run_before=open_jobs, terminal_size=(120, 30))
+
+
+def test_jobs_80x24(snap_compare: Compare) -> None:
+    app = jobs_of(example_jobs.running())
+    assert snap_compare(app, run_before=open_jobs, terminal_size=(80, 24))
+
+
+def test_no_jobs(snap_compare: Compare) -> None:
+    assert snap_compare(app_of(example.two_sites()), press=["J"], terminal_size=(120, 30))
+
+
+def test_regressions(snap_compare: Compare) -> None:
+    assert snap_compare(jobs_of(), terminal_size=(150, 30))
+
+
+def test_a_board_that_runs_and_has_regressed(snap_compare: Compare) -> None:
+    async def open_it(pilot: "Pilot[Any]") -> None:
+        await pilot.press("slash", *"esp32s3-1", "enter", "enter")
+        await pilot.pause()
+        await pilot.pause()
+
+    assert snap_compare(jobs_of(example_jobs.running()), run_before=open_it, terminal_size=(120, 36))

@@ -5,6 +5,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tinyprof_dashboard import example_pipeline as example
+from tinyprof_dashboard.asked import ASK_EVERY_S, GIVE_UP_S, due
 from tinyprof_dashboard.availability import Heard
 from tinyprof_dashboard.columns import Moment, Order
 from tinyprof_dashboard.events import CollectorSeen, LedgerAsked, LedgerCame, LinkChanged
@@ -12,7 +13,6 @@ from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS
 from tinyprof_dashboard.numerals import count
 from tinyprof_dashboard.pipeline import view as views
 from tinyprof_dashboard.pipeline.columns import lag_s, lag_text
-from tinyprof_dashboard.pipeline.ledgers import ASK_EVERY_S, GIVE_UP_S, due
 from tinyprof_dashboard.pipeline.lines import BACKLOG_S, STATES, State, ledger_lines, partitions_text, state_of
 from tinyprof_dashboard.pipeline.listing import pipeline_json, plain_pipeline, scene_of
 from tinyprof_dashboard.pipeline.stages import Verdict, stages, verdict

@@ -8,9 +8,9 @@ from textual.widgets import Static
 
 from tinyprof_dashboard import example_pipeline as example
 from tinyprof_dashboard.app import Dashboard
+from tinyprof_dashboard.asked import ASK_EVERY_S
 from tinyprof_dashboard.events import LedgerCame, LinkChanged
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
-from tinyprof_dashboard.pipeline.ledgers import ASK_EVERY_S
 from tinyprof_dashboard.screens.pipeline import PipelineScreen
 
 

@@ -40,11 +40,12 @@ def _classes(counts: dict[str, int], *, zeros: bool) -> list[Text]:
     for name, (word, role) in CLASS_WORDS.items():
         if counts[name] or zeros:
             quiet: Role = "dim" if counts[name] else "faint"
-            told.append(_pair(numerals.count(counts[name]), word, role if counts[name] else "faint", quiet))
+            told.append(pair(numerals.count(counts[name]), word, role if counts[name] else "faint", quiet))
     return told
 
 
-def _pair(strong: str, plain: str, role: Role, quiet: Role = "dim") -> Text:
+def pair(strong: str, plain: str, role: Role, quiet: Role = "dim") -> Text:
+    """A figure and its word."""
     return Text(f"{strong} ", ink(role)).append(plain, ink(quiet))
 
 
@@ -89,11 +90,11 @@ def verdict_lines(found: Verdict, width: int, height: int) -> list[Text]:
         text.append(f"stuck at the {found.stage}: ", ink(found.level))
     text.append(found.text, ink("text" if found.stage is not None else found.level))
     room = height - (1 if found.loss else 0)
-    lines = _wrapped(text, width, room)
-    return [*lines, *_wrapped(_pair("missing:", found.loss, "critical", "text"), width, 1)] if found.loss else lines
+    lines = wrapped(text, width, room)
+    return [*lines, *wrapped(pair("missing:", found.loss, "critical", "text"), width, 1)] if found.loss else lines
 
 
-def _wrapped(text: Text, width: int, height: int) -> list[Text]:
+def wrapped(text: Text, width: int, height: int) -> list[Text]:
     """The first lines of a text; where there are more, the last that is shown ends with an ellipsis."""
     lines = list(text.wrap(_CONSOLE, max(1, width)))
     if len(lines) > height:
@@ -117,10 +118,10 @@ def epoch_words(line: LedgerLine, moment: Moment, width: int) -> list[Text]:
     lines = flow(pieces, width)
     if row is not None and row.cause:
         cause = Text(numerals.printable(row.cause), ink("critical" if row.missing else "warning"))
-        lines += _wrapped(cause, width, 2)
-    lines += flow([_pair(value, what, "text") for what, value in _waits(line, moment)], width)
+        lines += wrapped(cause, width, 2)
+    lines += flow([pair(value, what, "text") for what, value in _waits(line, moment)], width)
     if line.status is not None and line.status.messages:
-        lines += _wrapped(Text(numerals.printable(line.status.messages[0]), ink("warning")), width, 1)
+        lines += wrapped(Text(numerals.printable(line.status.messages[0]), ink("warning")), width, 1)
     elif delivery is not None and not delivery.online and line.in_spool:
         lines.append(Text("what is in its spool stays there until it is back", ink("dim")))
     return lines
@@ -152,10 +153,10 @@ def collector_words(line: CollectorLine, moment: Moment, width: int) -> list[Tex
     head = Text(line.key, ink("strong")).append(f"  partitions {partitions_text(status.partitions)}", ink("dim"))
     since = numerals.age((moment.now_ns - line.heard.heard_ns) / SECOND_NS)
     counted = [
-        _pair(numerals.count(status.counters[name]), word, "text") for name, word in COUNTERS if name in status.counters
+        pair(numerals.count(status.counters[name]), word, "text") for name, word in COUNTERS if name in status.counters
     ]
-    lines = flow([head, _pair(since, "since its word", "text"), *counted], width)
+    lines = flow([head, pair(since, "since its word", "text"), *counted], width)
     wrong = trouble(line)
     role: Role = "critical" if line.health == "critical" else "warning"
     told = Text(numerals.printable(wrong) or "nothing is wrong with it", ink(role if wrong else "dim"))
-    return lines + _wrapped(told, width, 3)
+    return lines + wrapped(told, width, 3)

@@ -32,7 +32,7 @@ class BoardScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012
     CSS = """
     BoardScreen { layout: vertical; }
-    BoardScreen #facts { height: 5; padding: 1 1 0 1; }
+    BoardScreen #facts { height: auto; min-height: 5; max-height: 6; padding: 1 1 0 1; }
     BoardScreen #middle { height: 2fr; padding: 1 0 0 0; }
     BoardScreen Static { text-wrap: nowrap; text-overflow: ellipsis; }
     BoardScreen #figures { width: 62; padding: 0 1; height: 100%; }
@@ -40,7 +40,7 @@ class BoardScreen(Screen[None]):
     BoardScreen #run { height: 3; padding: 0 1; background: $panel; }
     BoardScreen.-narrow #figures { display: none; }
     BoardScreen.-low #middle { padding: 0; height: 1fr; }
-    BoardScreen.-low #facts { height: 4; padding: 0 1; }
+    BoardScreen.-low #facts { min-height: 4; max-height: 5; padding: 0 1; }
     BoardScreen.-low Grid { height: 7; }
     """
 
@@ -50,6 +50,13 @@ class BoardScreen(Screen[None]):
         def __init__(self, key: Key, metric: str) -> None:
             super().__init__()
             self.key, self.metric = key, metric
+
+    class Looked(Message):
+        """Somebody looks at the runs of this agent's boards."""
+
+        def __init__(self, node: str) -> None:
+            super().__init__()
+            self.node = node
 
     def __init__(self, broker: str, key: Key, neighbour: Callable[[Key, int], Key | None]) -> None:
         super().__init__()
@@ -76,6 +83,7 @@ class BoardScreen(Screen[None]):
     def on_mount(self) -> None:
         """The list of runs has the keys."""
         self.grid.focus()
+        self.post_message(self.Looked(self._key[0]))
 
     def show(self, moment: Moment) -> None:
         """Shows the board at a moment, and asks for its history where there is a newer run."""
@@ -160,4 +168,5 @@ class BoardScreen(Screen[None]):
         if key is None or key == self._key or self._moment is None:
             return
         self._key, self._listed = key, None
+        self.post_message(self.Looked(key[0]))
         self.show(self._moment)

@@ -17,6 +17,8 @@ from tinyprof_dashboard.availability import HEALTHS, SECOND_NS
 from tinyprof_dashboard.banners import banners, is_connecting
 from tinyprof_dashboard.columns import COLUMNS, Moment
 from tinyprof_dashboard.events import Key
+from tinyprof_dashboard.jobs.lines import tallies
+from tinyprof_dashboard.jobs.words import short
 from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.numerals import age
 from tinyprof_dashboard.palette import ink
@@ -63,6 +65,9 @@ class FleetScreen(Screen[None]):
 
     class PipelineWanted(Message):
         """The pipeline's screen should open."""
+
+    class JobsWanted(Message):
+        """The jobs' screen should open."""
 
     def __init__(self, broker: str) -> None:
         super().__init__()
@@ -134,7 +139,8 @@ class FleetScreen(Screen[None]):
         alive = sum(1 for heard in snapshot.collectors.values() if heard.alive)
         counts = ((len(snapshot.rows), "board"), (len(snapshot.agents), "agent"), (alive, "collector"))
         words = " · ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
-        return text.append(f"   {words}", ink("dim"))
+        asked = short(tallies(snapshot))
+        return text.append(f"   {words}{f' · {asked}' if asked else ''}", ink("dim"))
 
     def _right(self, moment: Moment) -> Text:
         text = Text(no_wrap=True)
@@ -264,6 +270,10 @@ class FleetScreen(Screen[None]):
     def action_pipeline(self) -> None:
         """Opens the pipeline."""
         self.post_message(self.PipelineWanted())
+
+    def action_jobs(self) -> None:
+        """Opens the jobs."""
+        self.post_message(self.JobsWanted())
 
     def show_agent(self, node: str) -> None:
         """Only the boards of one agent: as if the filter had been written."""

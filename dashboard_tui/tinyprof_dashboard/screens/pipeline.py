@@ -11,13 +11,13 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from tinyprof_dashboard.asked import due
 from tinyprof_dashboard.banners import is_connecting
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.pipeline import view as views
 from tinyprof_dashboard.pipeline.columns import COLLECTOR_COLUMNS, LEDGER_COLUMNS
-from tinyprof_dashboard.pipeline.ledgers import due
 from tinyprof_dashboard.pipeline.lines import CollectorLine, LedgerLine, ledger_lines
 from tinyprof_dashboard.pipeline.listing import scene_of
 from tinyprof_dashboard.pipeline.stages import stages, verdict

@@ -1,0 +1,102 @@
+"""The jobs as their table lists them, and the sums above it: pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tinyprof_dashboard.availability import SECOND_NS
+from tinyprof_dashboard.events import Key
+from tinyprof_dashboard.runs import FRESH_S
+from tinyprof_dashboard.snapshot import ProgressAt, Snapshot
+from tinyprof_protocol.job_states import ENDED, JobState
+from tinyprof_protocol.jobs import JobView, Where
+
+ORDER: Final[Mapping[JobState, int]] = {
+    "started": 0, "accepted": 1, "queued": 2, "refused": 3, "interrupted": 4, "expired": 5, "cancelled": 6,
+    "finished": 7,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job, whose it is, and how far its run is if that is known now."""
+
+    key: bytes
+    view: JobView
+    collector: str
+    progress: ProgressAt | None
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.view.state not in ENDED
+
+    @property
+    def place(self) -> Key:
+        """The board that it is with, or is to be with."""
+        return (self.view.job.node, self.view.job.board)
+
+
+def job_lines(snapshot: Snapshot, now_ns: int, *, open_only: bool = False) -> list[JobLine]:
+    """Every job that was told of: what runs first, then what waits, then what has ended, newest first."""
+    lines = [
+        JobLine(view.job.id, view, name, _progress(snapshot, view, now_ns))
+        for name, part in snapshot.jobs.items()
+        if part.reply is not None
+        for view in part.reply.jobs
+    ]
+    shown = [line for line in lines if line.open or not open_only]
+    return sorted(shown, key=_order)
+
+
+def _order(line: JobLine) -> tuple[int, int, int]:
+    view = line.view
+    if line.open:
+        return (ORDER[view.state], view.ahead, view.asked_ns)
+    return (len(ORDER), 0, -(view.ended_ns or 0))
+
+
+def _progress(snapshot: Snapshot, view: JobView, now_ns: int) -> ProgressAt | None:
+    found = snapshot.progress.get((view.job.node, view.job.board))
+    if found is None or view.state in ENDED or now_ns - found.at_ns > FRESH_S * SECOND_NS:
+        return None
+    return found if found.progress.job_id in (view.job.id, view.joined) else None
+
+
+def where_text(where: Where | None) -> str:
+    """`any of platform rp2040, site berlin`; empty for a job that names its board."""
+    if where is None:
+        return ""
+    given = ((name, getattr(where, name)) for name in where.__struct_fields__)
+    return "any of " + (", ".join(f"{name} {value}" for name, value in given if value is not None) or "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """What live collectors count of jobs and caches, together."""
+
+    queued: int = 0
+    running: int = 0
+    joined: int = 0
+    hits: int = 0
+    misses: int = 0
+    entries: int = 0
+    evicted: int = 0
+    expired: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Requests that the caches were asked for."""
+        return self.hits + self.misses
+
+
+_COUNTERS: Final = {
+    "queued": "jobs_queued", "running": "jobs_running", "joined": "jobs_joined", "hits": "cache_hits",
+    "misses": "cache_misses", "entries": "cache_entries", "evicted": "cache_evictions", "expired": "cache_expired",
+}  # fmt: skip
+
+
+def tallies(snapshot: Snapshot) -> Tallies:
+    """Adds up what the collectors' own words say."""
+    alive = [heard.status.counters for heard in snapshot.collectors.values() if heard.alive]
+    return Tallies(**{name: sum(told.get(key, 0) for told in alive) for name, key in _COUNTERS.items()})

@@ -1,0 +1,78 @@
+"""Jobs and caches in whole lines: the sums above the table, and the job under the cursor with its tokens."""
+
+from rich.text import Text
+
+from tinyprof_dashboard import numerals
+from tinyprof_dashboard.columns import Moment
+from tinyprof_dashboard.jobs.columns import STATES, age_s, stage_text, took_s
+from tinyprof_dashboard.jobs.lines import JobLine, Tallies, where_text
+from tinyprof_dashboard.palette import ink
+from tinyprof_dashboard.pipeline.words import flow, pair, wrapped
+from tinyprof_dashboard.snapshot import Snapshot
+
+
+def short(found: Tallies) -> str:
+    """Jobs and cache in a few words for the fleet's first line; empty where nobody has asked for anything."""
+    jobs = f"{numerals.count(found.running)} jobs running, {numerals.count(found.queued)} queued"
+    told = [jobs] if found.running or found.queued else []
+    return " · ".join([*told, *([f"cache {_rate(found)}"] if found.asked else [])])
+
+
+def _rate(found: Tallies) -> str:
+    return f"{found.hits / found.asked:.0%}" if found.asked else numerals.NOTHING
+
+
+def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
+    """How many jobs there are, and what the caches did; what keeps the list from coming."""
+    jobs = [Text("jobs ", ink("strong")), pair(numerals.count(found.running), "running", "accent"),
+            pair(numerals.count(found.queued), "queued", "text")]  # fmt: skip
+    for name, part in snapshot.jobs.items():
+        if part.error:
+            jobs.append(Text(f"{name}: {numerals.printable(part.error)}", ink("critical")))
+        elif part.reply is not None and part.reply.total > len(part.reply.jobs):
+            jobs.append(
+                Text(f"{name}: the first {len(part.reply.jobs)} of {numerals.count(part.reply.total)}", ink("warning"))
+            )
+    cache = [
+        Text("cache", ink("strong")),
+        pair(
+            _rate(found), f"of {numerals.some(found.asked, 'request')} answered", "healthy" if found.hits else "faint"
+        ),
+        pair(numerals.count(found.joined), "joined", "text"),
+        pair(numerals.count(found.entries), "entries", "text"),
+        pair(numerals.count(found.evicted), "evicted", "text"),
+        pair(numerals.count(found.expired), "expired", "text"),
+    ]
+    return [*flow(jobs, width), *flow(cache, width)]
+
+
+def job_words(line: JobLine | None, moment: Moment, width: int) -> list[Text]:
+    """All of a job, and its run's tokens as they come."""
+    if line is None:
+        return []
+    view = line.view
+    state, role = STATES[view.state]
+    head = Text("/".join(line.place), ink("strong")).append(f"  {state}", ink(role))
+    pieces = [
+        head,
+        pair(view.job.id.hex()[:8], "job", "text"),
+        pair(numerals.printable(view.job.suite), "suite", "text"),
+    ]
+    if view.where is not None:
+        pieces.append(Text(where_text(view.where), ink("dim")))
+    pieces.append(pair(f"{view.job.priority:+d}", "priority", "text"))
+    pieces += [pair(numerals.age(age_s(line, moment)), "since asked for", "text")]
+    if took_s(line, moment) is not None:
+        pieces.append(pair(numerals.age(took_s(line, moment)), "of running", "text"))
+    if view.client:
+        pieces.append(pair(view.client[:8], "client", "dim"))
+    lines = flow(pieces, width)
+    told = stage_text(line)
+    if told:
+        lines += wrapped(Text(told, ink("accent" if line.progress is not None else "text")), width, 1)
+    if line.progress is not None and line.progress.progress.text:
+        text = " ".join(numerals.printable(line.progress.progress.text).split())
+        lines += wrapped(Text(text, ink("text")), width, 3)
+    elif view.job.prompts:
+        lines += wrapped(Text(f"asks: {numerals.printable(view.job.prompts[0])}", ink("dim")), width, 1)
+    return lines
