@@ -106,7 +106,8 @@ class Dashboard(App[None]):
 
     def show_now(self) -> None:
         """The screen in front shows the newest snapshot."""
-        screen = self.screen
+        stack = self.screen_stack
+        screen = stack[-1] if stack else None
         if isinstance(screen, (FleetScreen, BoardScreen, PipelineScreen, JobsScreen)) and screen.is_mounted:
             self.repaints += 1
             screen.show(Moment(self.snapshot, self._wall_ns()))

@@ -22,6 +22,13 @@ def _rate(found: Tallies) -> str:
     return f"{found.hits / found.asked:.0%}" if found.asked else numerals.NOTHING
 
 
+def _answered(found: Tallies) -> Text:
+    if not found.asked:
+        return Text("has not been asked", ink("dim"))
+    of = f"of {numerals.some(found.asked, 'request')} answered"
+    return pair(_rate(found), of, "healthy" if found.hits else "text")
+
+
 def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
     """How many jobs there are, and what the caches did; what keeps the list from coming."""
     jobs = [Text("jobs ", ink("strong")), pair(numerals.count(found.running), "running", "accent"),
@@ -35,9 +42,7 @@ def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
             )
     cache = [
         Text("cache", ink("strong")),
-        pair(
-            _rate(found), f"of {numerals.some(found.asked, 'request')} answered", "healthy" if found.hits else "faint"
-        ),
+        _answered(found),
         pair(numerals.count(found.joined), "joined", "text"),
         pair(numerals.count(found.entries), "entries", "text"),
         pair(numerals.count(found.evicted), "evicted", "text"),
@@ -60,7 +65,7 @@ def job_words(line: JobLine | None, moment: Moment, width: int) -> list[Text]:
     ]
     if view.where is not None:
         pieces.append(Text(where_text(view.where), ink("dim")))
-    pieces.append(pair(f"{view.job.priority:+d}", "priority", "text"))
+    pieces.append(pair(f"{view.job.priority:+d}" if view.job.priority else "0", "priority", "text"))
     pieces += [pair(numerals.age(age_s(line, moment)), "since asked for", "text")]
     if took_s(line, moment) is not None:
         pieces.append(pair(numerals.age(took_s(line, moment)), "of running", "text"))
