@@ -131,6 +131,16 @@ def test_plots_are_xml_with_title_and_description() -> None:
         assert (root.find("title").text, bool(root.find("desc").text)) != (None, False)
 
 
+@pytest.mark.parametrize(("values", "from_zero"), [([50.0, 51.0, 49.5], False), ([5.0, 51.0, 80.0], True)])
+def test_an_axis_that_does_not_begin_at_zero_says_so(values, from_zero) -> None:
+    marks = [svg.Mark(T + n, value, "valid") for n, value in enumerate(values)]
+    assert svg.begins_at_zero(marks) is from_zero
+    page = report_page(content(Board("b", [run(n, value) for n, value in enumerate(values)])))
+    assert (
+        "decode over time</b>, tokens/s; a line through a mark is its interval. Times are UTC. The axis" in page
+    ) is not from_zero
+
+
 def test_what_is_emulated_and_estimated_says_so() -> None:
     emulated = replace(BUILD, emulated=True, platform="netduinoplus2", stands_for="stm32f405")
     one = run(1, build=emulated)

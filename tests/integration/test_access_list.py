@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import queue
 import socket
@@ -260,3 +261,28 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "s").stat().st_mode & 0o077 == 0
     assert make(["--folder", str(tmp_path / "s"), "--agent", "no-dot"]) == 1
     assert "no-dot" in capsys.readouterr().err
+
+
+def test_the_doctor_sees_what_the_access_list_lets_an_agent_do(deployed: DeployedBroker, tmp_path: Path) -> None:
+    def examined(agent: str) -> dict[str, str]:
+        (tmp_path / "doctor.toml").write_text(
+            f'site = "lab"\nagent = "{agent}"\nbroker_file = "{deployed.secrets}/{MINE}.broker"\n'
+            f'broker_ca_file = "{deployed.secrets}/ca.crt"\nstate_dir = "{tmp_path / "state"}"\n'
+        )
+        program = [
+            sys.executable,
+            "-m",
+            "tinyprof",
+            "agent",
+            "doctor",
+            "--config",
+            str(tmp_path / "doctor.toml"),
+            "--json",
+        ]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+        return {one["what"]: one["state"] for one in json.loads(done.stdout)["findings"]}
+
+    (deployed.secrets / f"{MINE}.broker").write_text(deployed.url(MINE))
+    mine, other = examined("bench-1"), examined("bench-2")
+    assert (mine["broker"], mine["subscriptions"], mine["publishing"]) == ("ok", "ok", "ok")
+    assert "failed" in (other["broker"], other.get("subscriptions"), other.get("publishing")), other

@@ -109,7 +109,7 @@ def _small(words: str) -> str:
 
 def _empty(board: Board) -> str:
     why = f": {text(board.problems[0])}" if board.problems else ""
-    return f'<p class="notice">{text(board.name)} has no run with a result{why}.</p>'
+    return f'<p class="notice">{text(board.name)} has no run with a result{why}</p>'
 
 
 def _methods(boards: Sequence[Shown]) -> str:

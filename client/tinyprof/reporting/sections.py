@@ -149,6 +149,7 @@ def _plots(shown: Shown, name: str) -> Iterator[str]:
         label = f"{METRICS[metric].label} over time"
         plotted = svg.thinned(marks)
         some = f" {len(plotted)} of {len(marks)} runs are drawn." if len(plotted) < len(marks) else ""
+        some += "" if svg.begins_at_zero(marks) else " The axis does not begin at zero."
         estimated = any(run.result.figures[metric].estimated for run in shown.runs if metric in run.result.figures)
         kind = "estimated range" if estimated else "interval"
         legend = "".join(f"<span>{svg.verdict_key(word)}{word}</span>" for word in VERDICTS)

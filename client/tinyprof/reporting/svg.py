@@ -32,8 +32,7 @@ class Mark:
 def over_time(marks: Sequence[Mark], name: str, title: str, unit: str) -> str:
     """Values over time with their intervals; of more than 400 marks, evenly chosen ones. `name` is the plot's own."""
     marks = thinned(marks)
-    low = min(mark.value if mark.low is None else mark.low for mark in marks)
-    high = max(mark.value if mark.high is None else mark.high for mark in marks)
+    low, high = _range_of(marks)
     ticks = nice_ticks(*_padded(low, high))
     first, last = marks[0].time_ns, marks[-1].time_ns
     x_of = _scale(first, last, LEFT + 10, WIDTH - RIGHT - 10)
@@ -48,6 +47,11 @@ def over_time(marks: Sequence[Mark], name: str, title: str, unit: str) -> str:
     )
     about = f"{len(marks)} runs from {utc(first)} to {utc(last)}: {counts}; {_short(low)} to {_short(high)} {unit}"
     return _svg(name, title, about, "".join(body))
+
+
+def begins_at_zero(marks: Sequence[Mark]) -> bool:
+    """Whether the axis of these marks does; where it does not, the page says so."""
+    return nice_ticks(*_padded(*_range_of(thinned(marks))))[0] == 0
 
 
 def histogram(values: Sequence[float], name: str, title: str, unit: str, marks: Sequence[tuple[str, float]]) -> str:
@@ -127,6 +131,12 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
 def utc(time_ns: int) -> str:
     """A wall time in UTC, to the minute."""
     return f"{dt.datetime.fromtimestamp(time_ns // 10**9, dt.UTC):%Y-%m-%d %H:%M}"
+
+
+def _range_of(marks: Sequence[Mark]) -> tuple[float, float]:
+    """The least and the greatest of the values and the ends of their intervals."""
+    low = min(mark.value if mark.low is None else mark.low for mark in marks)
+    return low, max(mark.value if mark.high is None else mark.high for mark in marks)
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
