@@ -7,7 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("agent", "spool", "collector", "cached_answers", "influx", "dashboard", "engine", "firmware", "probe_cost")
+NAMES = (
+    "agent",
+    "spool",
+    "collector",
+    "cached_answers",
+    "jobs",
+    "influx",
+    "dashboard",
+    "engine",
+    "firmware",
+    "probe_cost",
+)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from tinyprof_collector.ingest import Ingest, Watchdog
 from tinyprof_collector.jobs.actions import Action
 from tinyprof_collector.jobs.desk import JobDesk, is_for_the_desk, publications_of
 from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_collector.statuses import BadStatus, read_peer, read_status
@@ -89,6 +90,7 @@ class Control:
         replies: Replies,
         jobs: JobKeeper,
         desk: JobDesk,
+        outbox: Outbox,
         duties: Duties,
         clock: Clock,
         status_interval_s: float,
@@ -100,6 +102,7 @@ class Control:
         self._replies = replies
         self._jobs = jobs
         self._desk = desk
+        self._outbox = outbox
         self._duties = duties
         self._clock = clock
         now_s = clock.monotonic_s()
@@ -269,5 +272,4 @@ class Control:
                 return
 
     def _do(self, actions: list[Action]) -> None:
-        for each in publications_of(actions):
-            self._connection.publish(each)
+        self._outbox.put(publications_of(actions))
