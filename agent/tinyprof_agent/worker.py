@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Final
 
-from tinyprof_agent.board_session import BoardSession
+from tinyprof_agent.board_session import KEEPS_BOARD, BoardSession
 from tinyprof_agent.boards import BoardConfig, suite_name_of
 from tinyprof_agent.conditions import readings
 from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver, PausableDriver
@@ -302,6 +302,10 @@ class BoardWorker:
             self._governor = outcome.result.conditions.governor
         else:
             self._session.failed("run", outcome.failure, plan.run_id)
+            if current is not None and outcome.failure.code in KEEPS_BOARD and not outcome.result.repetitions:
+                # What the board cannot do at all, such as a prompt that is longer than its context, is no result.
+                self._end_job("refused", str(outcome.failure))
+                return
         self._hand_over(outcome.result)
 
     def _hand_over(self, result: Result) -> None:

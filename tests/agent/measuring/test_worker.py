@@ -580,6 +580,13 @@ def test_a_refused_request_is_no_fault_of_the_board() -> None:
         diary.until(lambda: "finished" in diary.states(job(5)))
     assert board.opens == 1
     assert diary.events() == ["board_connected", "run_failed"]
+    ends = [(state, why, result) for state, job_id, why, result in diary.jobs if job_id == job(1).id]
+    assert ends[-1] == ("refused", "what to do", None)
+
+
+def test_the_labels_of_the_configuration_are_told() -> None:
+    with working(ScriptedBoard(), Diary(), labels=["rack-1"]) as worker:
+        assert worker.presence().labels == ["rack-1"]
 
 
 def test_an_error_nobody_foresaw_ends_neither_the_thread_nor_the_job_in_silence() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
@@ -46,9 +48,11 @@ def store(summaries: Summaries, records: list[Record], now_ns: int) -> None:
         summaries.stored(key, said, now_ns)
 
 
-def with_agent(*, emulated: bool = False) -> tuple[Summaries, Presence]:
+def with_agent(*, emulated: bool = False, labels: Sequence[str] = ()) -> tuple[Summaries, Presence]:
     presence = Presence()
-    board = BoardPresence("b1", "probe", "running", "listed-platform", "listed-model", 60.0, emulated=emulated)
+    board = BoardPresence(
+        "b1", "probe", "running", "listed-platform", "listed-model", 60.0, emulated=emulated, labels=list(labels)
+    )
     presence.hear(AgentStatus(NODE, "online", time_ns=NOW, boards=[board]), NOW)
     return Summaries(HealthConfig()), presence
 
@@ -76,6 +80,11 @@ def test_before_any_result_the_agents_word_is_shown():
     summaries.touch(presence.boards())
     (found,) = summaries.due(presence, NOW, 0.0)
     assert (found.platform, found.model, found.results, found.verdict) == ("listed-platform", "listed-model", 0, None)
+
+
+def test_the_labels_that_the_agent_tells_are_shown():
+    summaries, presence = with_agent(labels=["rack-1"])
+    assert summaries.summary(KEY, presence, NOW).labels == ["rack-1"]
 
 
 @pytest.mark.parametrize("emulated", [False, True])
