@@ -1,7 +1,7 @@
 """The application: drains its source at most four times a second, reduces, and shows; only it touches widgets."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual.app import App
 from textual.binding import BindingType
@@ -17,15 +17,27 @@ from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.screens.board import BoardScreen
 from tinyprof_dashboard.screens.fleet import FleetScreen
 from tinyprof_dashboard.screens.help import HelpScreen
-from tinyprof_dashboard.screens.jobs import JobsScreen
-from tinyprof_dashboard.screens.pipeline import PipelineScreen
 from tinyprof_dashboard.snapshot import Snapshot, collector_for, reduce
 from tinyprof_dashboard.widgets.grid import Grid
 from tinyprof_protocol.requests import HistoryRequest
 
+if TYPE_CHECKING:
+    from tinyprof_dashboard.screens.jobs import JobsScreen
+    from tinyprof_dashboard.screens.pipeline import PipelineScreen
+
 REPAINT_S = 0.25
 TICK_S = 1.0
 HISTORY_POINTS = 500
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A screen that shows a moment."""
+
+    is_mounted: bool
+
+    def show(self, moment: Moment) -> None:
+        """Shows it."""
 
 
 class Woken(Message):
@@ -108,7 +120,7 @@ class Dashboard(App[None]):
         """The screen in front shows the newest snapshot."""
         stack = self.screen_stack
         screen = stack[-1] if stack else None
-        if isinstance(screen, (FleetScreen, BoardScreen, PipelineScreen, JobsScreen)) and screen.is_mounted:
+        if isinstance(screen, Shown) and screen.is_mounted:
             self.repaints += 1
             screen.show(Moment(self.snapshot, self._wall_ns()))
 
@@ -130,12 +142,14 @@ class Dashboard(App[None]):
         """The progress of the runs of the agent that is looked at comes as long as somebody looks."""
         self._source.follow(message.node)
 
-    def on_jobs_screen_looked(self, message: JobsScreen.Looked) -> None:
+    def on_jobs_screen_looked(self, message: "JobsScreen.Looked") -> None:
         """In the same way."""
         self._source.follow(message.node)
 
     def on_fleet_screen_jobs_wanted(self) -> None:
-        """The jobs open."""
+        """The jobs open; who never looks at them does not wait for their code."""
+        from tinyprof_dashboard.screens.jobs import JobsScreen
+
         self.push_screen(JobsScreen(self._source.name), self._back_from_jobs)
         self.call_later(self.show_now)
 
@@ -145,7 +159,7 @@ class Dashboard(App[None]):
             self._open_board(key)
         self.show_now()
 
-    def on_jobs_screen_jobs_wanted(self, message: JobsScreen.JobsWanted) -> None:
+    def on_jobs_screen_jobs_wanted(self, message: "JobsScreen.JobsWanted") -> None:
         """Asks those of these collectors that have not been asked since the message was posted."""
         wanted = due(self.snapshot.jobs, message.collectors, self._wall_ns(), ASK_JOBS_EVERY_S)
         if wanted:
@@ -162,7 +176,9 @@ class Dashboard(App[None]):
         self.take(events)
 
     def on_fleet_screen_pipeline_wanted(self) -> None:
-        """The pipeline opens."""
+        """The pipeline opens, in the same way."""
+        from tinyprof_dashboard.screens.pipeline import PipelineScreen
+
         self.push_screen(PipelineScreen(self._source.name), self._back_from_pipeline)
         self.call_later(self.show_now)
 
@@ -171,7 +187,7 @@ class Dashboard(App[None]):
             self.fleet.show_agent(node)
         self.show_now()
 
-    def on_pipeline_screen_ledgers_wanted(self, message: PipelineScreen.LedgersWanted) -> None:
+    def on_pipeline_screen_ledgers_wanted(self, message: "PipelineScreen.LedgersWanted") -> None:
         """Asks those of these collectors that have not been asked since the message was posted."""
         wanted = due(self.snapshot.ledgers, message.collectors, self._wall_ns())
         if wanted:

@@ -16,7 +16,6 @@ from tinyprof_dashboard.events import Source
 from tinyprof_dashboard.feed import MqttSource
 from tinyprof_dashboard.listing import as_json as json_of
 from tinyprof_dashboard.listing import plain_table
-from tinyprof_dashboard.pipeline.listing import pipeline_json, plain_pipeline
 from tinyprof_dashboard.snapshot import Snapshot, reduce
 from tinyprof_protocol.broker_address import ENVIRONMENT_VARIABLE, BrokerAddress
 
@@ -69,6 +68,8 @@ def run(
 
 
 def _told(moment: Moment, broker: str, screen: ScreenName, *, as_json: bool) -> str:
+    from tinyprof_dashboard.pipeline.listing import pipeline_json, plain_pipeline
+
     if as_json:
         extra = {"pipeline": pipeline_json(moment)} if screen == "pipeline" else {}
         return json.dumps({**json_of(moment, broker), **extra})

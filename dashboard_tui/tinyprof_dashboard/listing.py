@@ -8,7 +8,7 @@ from tinyprof_dashboard import numerals
 from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import Banner, banners
 from tinyprof_dashboard.columns import COLUMNS, Moment
-from tinyprof_dashboard.jobs.lines import tallies
+from tinyprof_dashboard.jobs.tallies import tallies
 from tinyprof_dashboard.palette import SYMBOLS
 from tinyprof_dashboard.selection import View, select
 from tinyprof_dashboard.snapshot import Row, age_s

@@ -16,8 +16,9 @@ from tinyprof_dashboard.columns import BY_NAME, Moment
 from tinyprof_dashboard.events import BoardSeen, CollectorSeen, Event, JobsAsked, JobsCame, LinkChanged, ProgressSeen
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
 from tinyprof_dashboard.jobs.columns import stage_text, took_s
-from tinyprof_dashboard.jobs.lines import FRESH_S, ORDER, job_lines, tallies, where_text
-from tinyprof_dashboard.jobs.words import job_words, short, tally_lines
+from tinyprof_dashboard.jobs.lines import FRESH_S, ORDER, job_lines, where_text
+from tinyprof_dashboard.jobs.tallies import short, tallies
+from tinyprof_dashboard.jobs.words import job_words, tally_lines
 from tinyprof_dashboard.listing import as_json
 from tinyprof_dashboard.progress_feed import progress_of
 from tinyprof_dashboard.query import compile_query

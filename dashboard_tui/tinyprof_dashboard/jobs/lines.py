@@ -1,4 +1,4 @@
-"""The jobs as their table lists them, and the sums above it: pure."""
+"""The jobs as their table lists them: pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,34 +69,3 @@ def where_text(where: Where | None) -> str:
         return ""
     given = ((name, getattr(where, name)) for name in where.__struct_fields__)
     return "any of " + (", ".join(f"{name} {value}" for name, value in given if value is not None) or "all")
-
-
-@dataclass(frozen=True, slots=True)
-class Tallies:
-    """What live collectors count of jobs and caches, together."""
-
-    queued: int = 0
-    running: int = 0
-    joined: int = 0
-    hits: int = 0
-    misses: int = 0
-    entries: int = 0
-    evicted: int = 0
-    expired: int = 0
-
-    @property
-    def asked(self) -> int:
-        """Requests that the caches were asked for."""
-        return self.hits + self.misses
-
-
-_COUNTERS: Final = {
-    "queued": "jobs_queued", "running": "jobs_running", "joined": "jobs_joined", "hits": "cache_hits",
-    "misses": "cache_misses", "entries": "cache_entries", "evicted": "cache_evictions", "expired": "cache_expired",
-}  # fmt: skip
-
-
-def tallies(snapshot: Snapshot) -> Tallies:
-    """Adds up what the collectors' own words say."""
-    alive = [heard.status.counters for heard in snapshot.collectors.values() if heard.alive]
-    return Tallies(**{name: sum(told.get(key, 0) for told in alive) for name, key in _COUNTERS.items()})

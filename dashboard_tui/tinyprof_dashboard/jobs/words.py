@@ -5,28 +5,18 @@ from rich.text import Text
 from tinyprof_dashboard import numerals
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.jobs.columns import STATES, age_s, stage_text, took_s
-from tinyprof_dashboard.jobs.lines import JobLine, Tallies, where_text
+from tinyprof_dashboard.jobs.lines import JobLine, where_text
+from tinyprof_dashboard.jobs.tallies import Tallies, rate
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.pipeline.words import flow, pair, wrapped
 from tinyprof_dashboard.snapshot import Snapshot
-
-
-def short(found: Tallies) -> str:
-    """Jobs and cache in a few words for the fleet's first line; empty where nobody has asked for anything."""
-    jobs = f"{numerals.count(found.running)} jobs running, {numerals.count(found.queued)} queued"
-    told = [jobs] if found.running or found.queued else []
-    return " · ".join([*told, *([f"cache {_rate(found)}"] if found.asked else [])])
-
-
-def _rate(found: Tallies) -> str:
-    return f"{found.hits / found.asked:.0%}" if found.asked else numerals.NOTHING
 
 
 def _answered(found: Tallies) -> Text:
     if not found.asked:
         return Text("has not been asked", ink("dim"))
     of = f"of {numerals.some(found.asked, 'request')} answered"
-    return pair(_rate(found), of, "healthy" if found.hits else "text")
+    return pair(rate(found), of, "healthy" if found.hits else "text")
 
 
 def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:

@@ -17,8 +17,7 @@ from tinyprof_dashboard.availability import HEALTHS, SECOND_NS
 from tinyprof_dashboard.banners import banners, is_connecting
 from tinyprof_dashboard.columns import COLUMNS, Moment
 from tinyprof_dashboard.events import Key
-from tinyprof_dashboard.jobs.lines import tallies
-from tinyprof_dashboard.jobs.words import short
+from tinyprof_dashboard.jobs.tallies import short, tallies
 from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.numerals import age
 from tinyprof_dashboard.palette import ink

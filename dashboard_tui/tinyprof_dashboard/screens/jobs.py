@@ -16,7 +16,8 @@ from tinyprof_dashboard.banners import is_connecting
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Key
 from tinyprof_dashboard.jobs.columns import JOB_COLUMNS
-from tinyprof_dashboard.jobs.lines import JobLine, job_lines, tallies
+from tinyprof_dashboard.jobs.lines import JobLine, job_lines
+from tinyprof_dashboard.jobs.tallies import tallies
 from tinyprof_dashboard.jobs.words import job_words, tally_lines
 from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.palette import ink
