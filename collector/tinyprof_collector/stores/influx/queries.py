@@ -87,7 +87,7 @@ def every_record() -> str:
 def records_between(node: str, board: str, after_ns: int, until_ns: int | None, limit: int) -> str:
     """The first whole records of a board's runs after a time and up to another, oldest first."""
     when = f"time > {after_ns}" + ("" if until_ns is None else f" AND time <= {until_ns}")
-    return f"SELECT record FROM {RESULT} WHERE {of_node(node, board)} AND {when} ORDER BY time ASC LIMIT {limit}"  # noqa: S608
+    return f"SELECT * FROM {RESULT} WHERE {of_node(node, board)} AND {when} ORDER BY time ASC LIMIT {limit}"  # noqa: S608
 
 
 def newest_runs(node: str, board: str, series: str, limit: int) -> str:
