@@ -8,17 +8,9 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    "agent",
-    "spool",
-    "collector",
-    "cached_answers",
-    "jobs",
-    "influx",
-    "dashboard",
-    "engine",
-    "firmware",
+    "agent", "spool", "collector", "cached_answers", "regressions", "influx", "dashboard", "engine", "firmware",
     "probe_cost",
-)
+)  # fmt: skip
 
 
 def main() -> int:

@@ -1,10 +1,12 @@
 """How `tinyprof status` shows collectors, agents and the ledger: plain tables of what was answered."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tinyprof.durations import show_age
 from tinyprof.terminal import one_line, table
+from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ def caches(status: "FleetStatus") -> Iterator[str]:
             rate = f"{hits / (hits + misses):.0%} of {hits + misses:,} requests" if hits + misses else "no requests"
             went = f"{counters.get('cache_evictions', 0):,} evicted, {counters.get('cache_expired', 0):,} expired"
             yield f"cache of {name}: answered {rate}, {joined:,} joined; {entries:,} entries, {went}"
+
+
+def regressions(status: "FleetStatus") -> Iterator[str]:
+    """What has changed for the worse and stands, newest first, a line each."""
+    found = [one for reply in status.collectors.values() for one in reply.regressions]
+    for one in sorted(found, key=lambda one: -one.since_ns):
+        metric = METRICS.get(one.metric)
+        unit = f" {metric.unit}" if metric is not None else ""
+        when = dt.datetime.fromtimestamp(one.since_ns / 1e9).astimezone().isoformat(sep=" ", timespec="minutes")
+        build = f", with {one_line(one.new_build)}" if one.new_build else ""
+        level = f"{one.before:.6g} -> {one.after:.6g}{unit} ({one.change:+.1%})"
+        yield f"regressed: {one.node}/{one.board} {one_line(one.metric)} {level} since {when[:16]}{build}"
 
 
 def ledger_table(ledger: "FleetLedger", *, verify: bool) -> str:

@@ -1,6 +1,8 @@
 """The collector's configuration: one TOML file, each key also from the environment, checked before anything starts."""
 
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
@@ -8,6 +10,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from msgspec import Meta, Struct, field
 
 from tinyprof_protocol import configuration
+from tinyprof_protocol.bounds import MetricKey
+from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.names import PARTITIONS, Name
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.service_config import ServiceConfig
@@ -185,6 +189,51 @@ class CacheConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The least verdict that enters; an answer always says which it has."""
 
 
+class RegressionsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which changes of a board's figures are told."""
+
+    enabled: bool = True
+    metrics: Annotated[list[MetricKey], Meta(max_length=16)] = field(default_factory=list)
+    """Those that are watched; empty for what all others follow from."""
+    min_change: Annotated[float, Meta(ge=0.01, le=1)] = 0.05
+    """The smallest change worth telling, as a share."""
+    accept: Literal["valid", "unstable"] = "valid"
+    """The least verdict of runs that are looked at."""
+    stands_days: Annotated[float, Meta(gt=0, le=3650)] = 7.0
+    """A change that has stood for so long is the new normal."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a metric that is none."""
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], METRICS, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"metrics: no metric is called {unknown[0]!r}{hint}")
+
+
+class AlertsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where it is told what turns critical or regresses; nowhere without a `url`."""
+
+    url: str = ""
+    """Takes a POST of JSON."""
+    token_file: str = ""
+    """A file whose first line is sent as bearer token."""
+    ca_file: str = ""
+    hold_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    """How long something must be critical, or no longer be, before it is told."""
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 10.0
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 8
+    """How often an alert is sent at most, with rising delays, before it is dropped and counted."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a URL that is none."""
+        if self.url and not re.match(r"https?://[^/\s]", self.url):
+            raise ValueError("url: not http://host/path or https://host/path")
+
+    def __repr__(self) -> str:
+        return f"AlertsConfig(url={'set' if self.url else 'none'})"
+
+
 class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A collector's whole configuration."""
 
@@ -203,6 +252,8 @@ class Config(ServiceConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     endpoints: EndpointsConfig = EndpointsConfig()
     replies: RepliesConfig = RepliesConfig()
     cache: CacheConfig = CacheConfig()
+    regressions: RegressionsConfig = RegressionsConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
     def __post_init__(self) -> None:
         """Raises ValueError for partitions that are none or named twice, and for what no service may have."""

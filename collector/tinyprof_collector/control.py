@@ -14,7 +14,6 @@ from tinyprof_collector.ingest import Ingest, Watchdog
 from tinyprof_collector.jobs.actions import Action
 from tinyprof_collector.jobs.desk import JobDesk, is_for_the_desk, publications_of
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_collector.statuses import BadStatus, read_peer, read_status
@@ -22,7 +21,7 @@ from tinyprof_collector.summaries import MAX_AT_ONCE
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.connection import Connection, Message, Publication
-from tinyprof_protocol.presence import AgentStatus, CollectorStatus
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.requests import Failure
 
 log = logging.getLogger(__name__)
@@ -49,13 +48,17 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What the control thread hands on to the pipeline's thread."""
+    """What the control thread hands on to others."""
 
     note_status: Callable[[AgentStatus], None]
     quarantine: Callable[[Message, str], None]
     dead_threads: Callable[[], list[str]]
     backlog: Callable[[], int] = lambda: 0
     """Messages with records that wait."""
+    look: Callable[[], None] = lambda: None
+    """Called every second: whoever watches looks around."""
+    told: Callable[[BoardSummary], None] = lambda _: None
+    """Hears each summary that is published."""
 
 
 class Every:
@@ -90,7 +93,6 @@ class Control:
         replies: Replies,
         jobs: JobKeeper,
         desk: JobDesk,
-        outbox: Outbox,
         duties: Duties,
         clock: Clock,
         status_interval_s: float,
@@ -102,7 +104,6 @@ class Control:
         self._replies = replies
         self._jobs = jobs
         self._desk = desk
-        self._outbox = outbox
         self._duties = duties
         self._clock = clock
         now_s = clock.monotonic_s()
@@ -243,6 +244,7 @@ class Control:
             )
         )
         self._do(self._jobs.tick(self._clock.wall_ns()))
+        self._duties.look()
         if self._live.collector_status(self._clock.wall_ns()).health != self._told_health:
             self._tell_status()
 
@@ -270,6 +272,8 @@ class Control:
             if self._connection.publish(sent) is None:
                 self._live.unpublished(due[number:])
                 return
+            self._duties.told(summary)
 
     def _do(self, actions: list[Action]) -> None:
-        self._outbox.put(publications_of(actions))
+        for each in publications_of(actions):
+            self._connection.publish(each)

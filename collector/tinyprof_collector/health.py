@@ -12,7 +12,8 @@ from typing import Final
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.peers import shown
 from tinyprof_collector.presence import Agent, Liveness
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, Health
+from tinyprof_protocol.metrics import METRICS
+from tinyprof_protocol.presence import AgentStatus, BoardPresence, Health, Regression
 from tinyprof_protocol.records import Verdict
 
 MAX_REASONS = 16
@@ -43,6 +44,7 @@ class BoardFacts:
     verdict: Verdict | None = None
     verdict_reasons: Sequence[str] = ()
     invalid_streak: int = 0
+    regressions: Sequence[Regression] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,14 @@ def board_health(facts: BoardFacts, now_ns: int, rules: HealthConfig) -> Assessm
         return Assessment("stale", ("its agent does not list it any more",))
     if facts.presence.state == "disabled":
         return Assessment("healthy", (_with("disabled in its agent's configuration", facts.presence.message),))
-    return assess([*_state_findings(facts.presence), *_silence(facts, now_ns, rules), *_result_findings(facts, rules)])
+    return assess(
+        [
+            *_state_findings(facts.presence),
+            *_silence(facts, now_ns, rules),
+            *_result_findings(facts, rules),
+            *_regression_findings(facts),
+        ]
+    )
 
 
 def _state_findings(presence: BoardPresence) -> list[Finding]:
@@ -123,6 +132,20 @@ def _result_findings(facts: BoardFacts, rules: HealthConfig) -> list[Finding]:
     if facts.invalid_streak >= rules.invalid_runs_critical:
         return [("critical", _with(f"the last {facts.invalid_streak} results are invalid", why))]
     return [("warning", _with("the last result is invalid", why))]
+
+
+def _regression_findings(facts: BoardFacts) -> list[Finding]:
+    return [("warning", _regressed(one)) for one in facts.regressions]
+
+
+def _regressed(one: Regression) -> str:
+    """A change in words: by how much, from what to what, and the build that it came with."""
+    metric = METRICS.get(one.metric)
+    label = metric.label if metric is not None else one.metric
+    unit = f" {metric.unit}" if metric is not None and metric.unit else ""
+    text = f"{label} {'rose' if one.after > one.before else 'fell'} by {abs(one.change):.1%}"
+    text += f", from {one.before:.6g} to {one.after:.6g}{unit}"
+    return _with(text, f"since {one.new_build}" if one.new_build else "")
 
 
 def agent_health(agent: Agent, ledger: NodeLedger, now_ns: int, rules: HealthConfig) -> Assessment:

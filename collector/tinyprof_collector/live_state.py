@@ -8,6 +8,7 @@ What is to be published is returned, never sent.
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tinyprof_collector.board_history import BoardKey, history_of
 from tinyprof_collector.config import Config
@@ -30,11 +31,12 @@ from tinyprof_collector.stores.store import BoardLatest
 from tinyprof_collector.summaries import MAX_AT_ONCE, Summaries, page
 from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.names import partition_of
-from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Regression
 from tinyprof_protocol.requests import AgentView, BoardsReply, BoardsRequest, LedgerReply, StatusReply
 
 MAX_COUNTERS = 128
 MAX_COUNTER_NAME = 48
+MAX_REGRESSIONS = 256
 MAX_LINE = 300
 
 
@@ -68,6 +70,16 @@ class LinkView:
     dead_threads: tuple[str, ...] = ()
 
 
+class KnowsRegressions(Protocol):
+    """Whoever watches for regressions; its methods wait for nothing."""
+
+    def of(self, board: BoardKey) -> list[Regression]:
+        """What stands for a board, newest first."""
+
+    def standing(self) -> list[Regression]:
+        """What stands for all boards, newest first."""
+
+
 class LiveState:
     """The fleet as it is now."""
 
@@ -79,10 +91,12 @@ class LiveState:
         sack_lag_ms: Callable[[str], float | None] | None = None,
         more_counts: Callable[[], Mapping[str, int]] = dict,
         forgotten: Forgotten | None = None,
+        lookout: KnowsRegressions | None = None,
     ) -> None:
         """`sack_lag_ms` says how long a node's batches wait for their acknowledgement; `more_counts` what others count.
 
-        Both are asked with the lock held. `forgotten` is what an earlier start was told to forget.
+        Both are asked with the lock held. `forgotten` is what an earlier start was told to forget; `lookout` knows what
+        has regressed.
         """
         self._config = config
         self._sack_lag_ms = sack_lag_ms
@@ -91,7 +105,10 @@ class LiveState:
         self._version = version
         self._lock = threading.Lock()
         self._presence = Presence()
+        self._lookout = lookout
         self._summaries = Summaries(config.health)
+        if lookout is not None:
+            self._summaries.regressions_of = lookout.of
         self._forgotten = Forgotten() if forgotten is None else forgotten
         self._forgotten_written = threading.Lock()
         self._peers = Peers()
@@ -272,7 +289,15 @@ class LiveState:
             agents = [self._agent_view(node, now_ns) for node in sorted(self._presence.agents)]
             healths = [self._summaries.summary(key, self._presence, now_ns).health for key in self._summaries.boards]
             totals = {name: min(value, MAX_COUNT) for name, value in self._pipeline.totals.items()}
-            return StatusReply(self._collector_status(now_ns), agents, counted_by_health(healths), totals)
+            regressions = self._lookout.standing()[:MAX_REGRESSIONS] if self._lookout is not None else []
+            return StatusReply(
+                self._collector_status(now_ns), agents, counted_by_health(healths), totals, regressions=regressions
+            )
+
+    def agent_healths(self, now_ns: int) -> dict[str, Assessment]:
+        """How each agent is."""
+        with self._lock:
+            return {node: self._assess_agent(node, now_ns) for node in self._presence.agents}
 
     def healths(self, now_ns: int) -> tuple[dict[str, int], dict[str, int]]:
         """How many agents and how many boards there are of each health."""

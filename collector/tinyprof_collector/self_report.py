@@ -9,14 +9,14 @@ from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest
 from tinyprof_collector.jobs.desk import JobDesk
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.live_state import LiveState
+from tinyprof_collector.lookout import Lookout
 from tinyprof_collector.pipeline_thread import PipelineThread
 from tinyprof_collector.profile_requests import ProfileRequests
 from tinyprof_collector.replies import Replies
 from tinyprof_protocol.connection import Connection
 
-_GAUGES = ("quarantine_kept", "cache_entries", "jobs_queued", "jobs_running", "jobs_kept")
+_GAUGES = ("quarantine_kept", "regressions_standing", "cache_entries", "jobs_queued", "jobs_running", "jobs_kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Parts:
     profile_requests: ProfileRequests
     jobs: JobKeeper
     desk: JobDesk
-    outbox: Outbox
+    lookout: Lookout
 
 
 class SelfReport:
@@ -54,7 +54,7 @@ class SelfReport:
             "control": self._parts.control.alive(),
             "profile-requests": self._parts.profile_requests.alive(),
             "jobs": self._parts.desk.alive(),
-            "jobs-out": self._parts.outbox.alive(),
+            **self._parts.lookout.alive(),
         }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
         return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
@@ -82,7 +82,6 @@ class SelfReport:
             **parts.replies.counters(),
             **parts.profile_requests.counts,
             **parts.desk.counts,
-            **parts.outbox.counts,
             **link,
         }
 
@@ -98,6 +97,11 @@ class SelfReport:
             Gauge("boards", "Boards by health.", _floats(boards), "health"),
             Gauge("ledger", "Records by class.", _floats(view.totals), "class"),
             Gauge("quarantined", "Items in the quarantine.", {"": float(view.counters.get("quarantine_kept", 0))}),
+            Gauge(
+                "regressions",
+                "Changes for the worse that stand.",
+                {"": float(counted.get("regressions_standing", 0))},
+            ),
             Gauge("cache_entries", "Results in the cache.", {"": float(counted.get("cache_entries", 0))}),
             Gauge(
                 "jobs",

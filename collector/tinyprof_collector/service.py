@@ -1,8 +1,8 @@
 """The collector as a service: it puts the parts together, starts them, and stops them in bounded time.
 
 Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `jobs` takes
-jobs of clients and `jobs-out` says what becomes of them, `replies-…` answer all else they ask, `endpoints` serves HTTP.
-None of them waits for another without a limit.
+jobs of clients, `replies-…` answer all else they ask, `endpoints` serves HTTP. None of them waits
+for another without a limit.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
 from tinyprof_collector.jobs.book import JobBook
 from tinyprof_collector.jobs.desk import JobDesk, JobSources, publications_of
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
 from tinyprof_collector.jobs.store import JobStoreFailed
 from tinyprof_collector.ledger_sums import Sums
 from tinyprof_collector.live_state import LiveState, PipelineView
+from tinyprof_collector.lookout import Lookout, Seen, open_watch_file
 from tinyprof_collector.news import News
 from tinyprof_collector.peers import shown
 from tinyprof_collector.pipeline import Pipeline
@@ -115,9 +115,9 @@ class Collector:
             self._opened = opened.pop_all()
         self._thread.start()
         self._replies.start()
-        self._outbox.start()
         self._desk.start()
         self._profile_requests.start()
+        self._lookout.start()
         self._control.start()
         self.connection.start()
 
@@ -131,9 +131,9 @@ class Collector:
         self._desk.stop(share_s)
         ended = self._thread.stop(share_s)
         self._control.stop(share_s)
-        self._outbox.stop(share_s / 4)
-        self._profile_requests.stop(share_s / 4)
-        self._replies.stop(share_s / 2)
+        self._profile_requests.stop(share_s / 3)
+        self._replies.stop(share_s / 3)
+        self._lookout.stop(share_s / 3)
         last = status_publication(self._offline())
         self.connection.stop([last], timeout_s=share_s)
         if not ended:
@@ -156,6 +156,8 @@ class Collector:
         opened.callback(self._cache_backing.close)
         self._job_store = SqliteJobStore(self.state_dir / "jobs.sqlite")
         opened.callback(self._job_store.close)
+        self._watch_file = open_watch_file(self.state_dir)
+        opened.callback(self._watch_file.close)
         self._forgotten = Forgotten(self.state_dir / "forgotten.json")
         self._stores: list[Store] = []
         for name in self._config.store.use:
@@ -168,9 +170,11 @@ class Collector:
         self._sack_lag = SackLag(self._clock.monotonic_s)
         self._cache = Cache(config.cache, config.health.stale_intervals, self._cache_backing)
         self._cache.restore(self._clock.wall_ns())
+        self._lookout = Lookout(config, self._watch_file, self._stores, self._clock)
         self._live = LiveState(
-            config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts, self._forgotten
-        )
+            config, self._started_ns, package_version(), self._sack_lag.median_ms, self._more_counts, self._forgotten,
+            self._lookout,
+        )  # fmt: skip
         book = JobBook(config.replies.max_jobs, self._live.agents(), config.health.stale_intervals)
         self._jobs = JobKeeper(book, self._job_store)
         before = [one for one in boards_before(self._stores[0]) if partition_of(one.node) in config.partitions]
@@ -212,10 +216,13 @@ class Collector:
             workers=config.replies.workers,
             max_queued=config.replies.max_queued,
         )
-        self._outbox = Outbox(self.connection.publish, lambda: self.connection.state.connected)
-        self._desk = JobDesk(self._jobs, self._job_sources(), self._outbox.put, self._clock.wall_ns)
+        self._desk = JobDesk(self._jobs, self._job_sources(), self.connection.publish, self._clock.wall_ns)
         self._profile_requests = ProfileRequests(
             self._ingest.profile_requests, self._cached, self._desk.submit, self.connection.publish
+        )
+        seen = Seen(
+            lambda: self._live.agent_healths(self._clock.wall_ns()),
+            lambda: self._live.collector_status(self._clock.wall_ns()),
         )
         self._control = Control(
             self._live,
@@ -225,8 +232,14 @@ class Collector:
             self._replies,
             self._jobs,
             self._desk,
-            self._outbox,
-            Duties(self._note_status, self._quarantine_message, self.dead_threads, self._backlog),
+            Duties(
+                self._note_status,
+                self._quarantine_message,
+                self.dead_threads,
+                self._backlog,
+                lambda: self._lookout.look(seen),
+                self._lookout.summary,
+            ),
             self._clock,
             config.status_interval_s,
         )
@@ -242,7 +255,7 @@ class Collector:
                 self._profile_requests,
                 self._jobs,
                 self._desk,
-                self._outbox,
+                self._lookout,
             ),
             self._clock,
         )
@@ -302,10 +315,13 @@ class Collector:
         # First what answers requests: whoever hears that a job has finished finds it there.
         self._cache.take(chain.from_iterable(one.answers() for one in news), self._live.agents(), now_ns)
         self._live.stored(news, now_ns)
+        for one in news:
+            self._lookout.stored(one.new)
         # What the stores held before may still be news of a job: it came while the collector was away.
         of_jobs = [(arrival.node, arrival.record) for one in news for arrival in one.of_jobs]
         if of_jobs:
-            self._outbox.put(publications_of(self._jobs.stored(of_jobs, now_ns)))
+            for publication in publications_of(self._jobs.stored(of_jobs, now_ns)):
+                self.connection.publish(publication)
 
     def _refresh(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -333,7 +349,7 @@ class Collector:
             log.warning("which boards are forgotten cannot be kept: %s", why)
 
     def _more_counts(self) -> Mapping[str, int]:
-        return {**self._cache.counters(), **self._jobs.counters(), **self._jobs.gauges()}
+        return {**self._cache.counters(), **self._jobs.counters(), **self._jobs.gauges(), **self._lookout.counters()}
 
     def _leave_to_others(self) -> None:
         """What another collector has claimed is its: this one takes, tells and sends nothing more for it."""
@@ -389,6 +405,7 @@ class Collector:
 
     def _forget_reply(self, asked: ForgetRequest) -> ForgetReply:
         try:
+            self._lookout.forget((asked.node, asked.board))
             return ForgetReply(self._live.forget(asked.node, asked.board, self._clock.wall_ns()))
         except ForgottenFailed as why:
             raise CannotAnswer("state_failed", f"it is forgotten until this collector starts anew: {why}") from None

@@ -13,13 +13,15 @@ from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.health import BoardFacts, board_health
 from tinyprof_collector.presence import Presence
 from tinyprof_protocol.bounds import MAX_COUNT
-from tinyprof_protocol.presence import BoardSummary
+from tinyprof_protocol.presence import BoardSummary, Regression
 from tinyprof_protocol.records import Result
 
 MIN_INTERVAL_S = 1.0
 MAX_BOARDS = 20_000
 MAX_AT_ONCE = 200
 """Summaries due at a time, so that acknowledgements find room in the connection between them."""
+MAX_REGRESSIONS = 8
+"""As many as a summary holds."""
 MAX_LOOKED_AT = 1000
 """Boards looked at in one call, so that none takes long."""
 
@@ -35,6 +37,8 @@ class Summaries:
     """The histories of all boards, and which summaries are due. Times are arguments; nothing is published here."""
 
     rules: HealthConfig
+    regressions_of: Callable[[BoardKey], list[Regression]] = lambda _: []
+    """What stands for a board, newest first."""
     boards: dict[BoardKey, BoardHistory] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     """boards_over_bound: boards that there was no room for."""
@@ -121,6 +125,7 @@ class Summaries:
         listed = presence.board(node, name)
         shown = history.shown()
         result = shown.result
+        regressions = self.regressions_of(key)[:MAX_REGRESSIONS]
         assessment = board_health(
             BoardFacts(
                 agent=None if agent is None else agent.liveness(now_ns, self.rules.stale_intervals),
@@ -130,6 +135,7 @@ class Summaries:
                 verdict=None if result is None else result.verdict,
                 verdict_reasons=() if result is None else result.reasons,
                 invalid_streak=shown.invalid_streak(),
+                regressions=regressions,
             ),
             now_ns,
             self.rules,
@@ -148,6 +154,7 @@ class Summaries:
             valid=history.verdicts.get("valid", 0),
             unstable=history.verdicts.get("unstable", 0),
             invalid=history.verdicts.get("invalid", 0),
+            regressions=regressions,
         )
         if result is not None:
             summary = _with_result(summary, result)

@@ -137,6 +137,8 @@ class Regression(Struct, frozen=True, omit_defaults=True):
     found_ns: TimeNs
     worse: bool = True
     suite: Word = ""
+    new_build: Line = ""
+    """The engine and firmware that the new level came with, where they are not those of the runs before."""
 
 
 class BoardSummary(Struct, frozen=True, omit_defaults=True):

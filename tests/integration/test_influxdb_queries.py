@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from influxd import Influxd
 from msgspec.structs import replace
-from producing import BUILD, arrivals, result_of
+from producing import BUILD, NODE, arrivals, now_ns, result_of
 
 from tinyprof_collector.stores.influx.influxdb import InfluxStore
 from tinyprof_collector.stores.influx.server import InfluxServer
+from tinyprof_protocol.presence import Regression
 from tinyprof_protocol.records import Figure
 
 PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
@@ -34,6 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         sent += arrivals([seq], body=replace(body, figures={**body.figures, "energy_mj_per_token": Figure(2.5)}))
     sent += arrivals([20], body=result_of(20, "beta", 1000.0, "invalid"))
     assert store.write(sent) == ["stored"] * len(sent)
+    slower = Regression(
+        NODE, "alpha", "0" * 16, "decode_tps", 80.0, 40.0, -0.5, now_ns(), now_ns(), True, "quick", "two"
+    )
+    quicker = replace(slower, board="beta", before=1000.0, worse=False)
+    for _ in range(2):
+        assert store.keep_regressions([slower, quicker]) == 0
     store.close()
     yield running
     running.stop()
@@ -42,13 +49,14 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 def test_the_page_has_every_question_in_both_languages():
     titles = [title for title, language, _ in QUERIES if language == "flux"]
     assert titles == [title for title, language, _ in QUERIES if language == "influxql"]
-    assert len(titles) == 4
+    assert len(titles) == 5
 
 
 def expected(title: str) -> list[str]:
     return {
         "Which boards are slowest?": ["10", "60"],
         "Did a firmware change make a board slower?": ["80", "40", "one", "two"],
+        "What has become slower, or larger?": ["80", "40", "-0.5", "two", "decode_tps"],
         "What does a token cost in energy, by quantisation?": ["2.5"],
         "Which boards have gone quiet?": ["alpha", "beta"],
     }[title]

@@ -21,7 +21,7 @@ class Append:
     bodies: list[tuple[int, bytes]]
     """The number of each body's class, and its bytes."""
     reading: Reading
-    jobs: Sequence[JobRow] = ()
+    job: JobRow | None = None
     seqs: list[int] = field(default_factory=list)
 
 

@@ -60,7 +60,7 @@ def _agents_of(status: "FleetStatus") -> set[str]:
 
 
 def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
-    from tinyprof.status_view import agents_table, caches, collectors_table
+    from tinyprof.status_view import agents_table, caches, collectors_table, regressions
 
     click.echo(collectors_table(status))
     agents = agents_table(status, ledger)
@@ -71,7 +71,7 @@ def _print(status: "FleetStatus", ledger: "FleetLedger", verify: bool) -> None:
         for health, count in reply.boards_by_health.items():
             counts[health] = counts.get(health, 0) + count
     shown = ", ".join(f"{count:,} {one_line(health)}" for health, count in sorted(counts.items()) if count)
-    click.echo("\n".join(["", f"boards: {shown or 'none yet'}", *caches(status), ""]))
+    click.echo("\n".join(["", f"boards: {shown or 'none yet'}", *regressions(status), *caches(status), ""]))
     _print_ledger(ledger, verify)
     replies = sorted(status.collectors.items())
     reasons = [(name, reason) for name, reply in replies for reason in reply.collector.reasons]

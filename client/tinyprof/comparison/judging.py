@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
 
-from tinyprof.comparison.mann_whitney import least_p, mann_whitney
 from tinyprof.comparison.samples import OF_OUTPUT, OF_PROMPT, Kind, kind_of, samples, tokens_of
 from tinyprof_agent.profiling.statistics import summarise
+from tinyprof_protocol.mann_whitney import least_p, mann_whitney
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
 

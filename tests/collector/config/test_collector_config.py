@@ -39,8 +39,8 @@ def test_the_sample_shows_every_key_with_its_default():
     [
         ("nonsense = 1", "nonsense: unknown key"),
         ("[ingest]\nmax_batch = 1", "ingest.max_batch: unknown key; did you mean ingest.max_batches?"),
-        ('[store.sqlite]\nfile = ""', "store.sqlite.file: unknown key; did you mean state.ca_file?"),
-        ('[store]\nca_file = "x"', "store.ca_file: unknown key; did you mean state.ca_file?"),
+        ('[store.sqlite]\nfile = ""', "store.sqlite.file: unknown key; did you mean alerts.ca_file?"),
+        ('[store]\nca_file = "x"', "store.ca_file: unknown key; did you mean alerts.ca_file?"),
         ("[store.sqlite]\nretention_days = -1", "store.sqlite.retention_days: expected float > 0.0"),
         ("partitions = [1, 77]", "partitions[1]: expected integer <= 15"),
         ("partitions = [1, 1]", "partitions: name each of 0 to 15 at most once, and at least one"),

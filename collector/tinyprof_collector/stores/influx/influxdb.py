@@ -16,17 +16,20 @@ from msgspec import Struct
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
+from tinyprof_collector.stores.influx.answers import meaning_of, reason_of
 from tinyprof_collector.stores.influx.cardinality import SeriesGuard
 from tinyprof_collector.stores.influx.line_protocol import FixedParts, Unwritable, canary_line, line_with
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
 from tinyprof_collector.stores.influx.queries import count_of, seqs_between
 from tinyprof_collector.stores.influx.reading import InfluxReader
+from tinyprof_collector.stores.influx.regression_lines import regression_line
 from tinyprof_collector.stores.influx.server import InfluxServer, Rows
 from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE, Suspects
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
 from tinyprof_collector.verification import batched
 from tinyprof_protocol.bounds import MAX_SEQ
+from tinyprof_protocol.presence import Regression
 from tinyprof_protocol.records import Result
 
 log = logging.getLogger(__name__)
@@ -165,6 +168,22 @@ class InfluxStore:
             self._error = str(why)
             return self._error
         return None
+
+    def keep_regressions(self, found: Sequence[Regression]) -> int:
+        """Writes changes of boards' levels, each once however often it comes. Raises StoreFailed.
+
+        Returns how many the server will never take, such as one from before its retention.
+        """
+        refused = 0
+        for one in found:
+            answer = self._server.write([regression_line(one)])
+            meaning = meaning_of(answer)
+            if meaning == "hold":
+                raise self._server.failed(answer)
+            if meaning != "written":
+                refused += 1
+                log.warning("a change of %s/%s is not in InfluxDB: %s", one.node, one.board, reason_of(answer))
+        return refused
 
     # ---- writing
 

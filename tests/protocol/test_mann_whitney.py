@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyprof.comparison.mann_whitney import least_p, mann_whitney
+from tinyprof_protocol.mann_whitney import least_p, mann_whitney
 
 # scipy.stats.mannwhitneyu of SciPy 1.17.1, two-sided, method "exact" without ties and "asymptotic" with them (its
 # continuity correction on). The first is the example of its manual, the second that of R's wilcox.test (Hollander and
