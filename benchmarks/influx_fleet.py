@@ -4,7 +4,8 @@
 
 What is committed is kept until a sack accounts for it: the figures at the end of a command say what each agent still
 keeps. Commands on standard input, each answered with a line of JSON: `rate N`, `backlog N` (commits N records at once),
-`count` (what is committed and acknowledged), `told` (with what is kept, and the latencies since the last `told`).
+`live` (begins the latencies of what is of now), `count` (what is committed and acknowledged), `told` (with what is kept,
+and the latencies since the last `told`).
 """
 
 import json
@@ -108,7 +109,8 @@ class Fleet:
         self.lock = threading.Lock()
         self.kept_s: list[float] = []
         self.newest_s: list[float] = []
-        """Of records that were acknowledged while older ones of their agent were still owed."""
+        """Of records since `live` that were acknowledged while older ones of their agent were still owed."""
+        self._live_from_s = 0.0
         self._owed = 0.0
         self._at = 0
         self.committed = self.acknowledged = 0
@@ -145,7 +147,8 @@ class Fleet:
             gone = agent.settle(sack, now_s)
             self.acknowledged += len(gone)
             self.kept_s += [kept for _, kept in gone]
-            self.newest_s += [kept for seq, kept in gone if seq > agent.settled.cum]
+            since_s = now_s - self._live_from_s
+            self.newest_s += [kept for seq, kept in gone if seq > agent.settled.cum and kept <= since_s]
 
     def run(self) -> None:
         """Commits at the rate and sends what the windows allow, for ever."""
@@ -190,6 +193,11 @@ class Fleet:
             owes = RangeSet((entry.seq, entry.seq) for entry in records)
             self._flights[token] = agent, agent.window.launched(want, first, last, owes, len(records), [], now_s)
 
+    def live(self) -> None:
+        """What is committed from now on is of now, whatever was committed before."""
+        with self.lock:
+            self._live_from_s, self.newest_s = time.monotonic(), []
+
     def counted(self) -> dict[str, int]:
         """What was committed and acknowledged so far."""
         return {"committed": self.committed, "acknowledged": self.acknowledged}
@@ -227,6 +235,8 @@ def main() -> None:
             fleet.rate = float(number)
         elif word == "backlog":
             fleet.backlog(int(number))
+        elif word == "live":
+            fleet.live()
         answers = {"told": fleet.told, "count": fleet.counted}
         print(json.dumps(answers[word]() if word in answers else {}), flush=True)
 

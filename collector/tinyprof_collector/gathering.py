@@ -1,4 +1,7 @@
-"""Gathers messages for a store that is best asked seldom: up to a time, or until there are enough."""
+"""Gathers messages for a store that is best asked seldom: up to a time, or until there are enough.
+
+What came while the list before was being stored has waited already: its time runs from when that list was handed over.
+"""
 
 import time
 from collections.abc import Callable
@@ -15,13 +18,16 @@ class Gathering:
         self._source = source
         self._max_wait_s = max_wait_s
         self._monotonic_s = monotonic_s
+        self._handed_over_s: float | None = None
 
     def take(self, limit: int, timeout_s: float | None) -> list[Message]:
         """Up to `limit` messages, or some thousand records; waits up to `timeout_s` for the first."""
+        waited = len(self._source) > 0 and self._handed_over_s is not None
         taken = self._source.take(limit, timeout_s)
         if not taken:
             return taken
-        deadline_s = self._monotonic_s() + self._max_wait_s
+        began_s = self._handed_over_s if waited and self._handed_over_s is not None else self._monotonic_s()
+        deadline_s = began_s + self._max_wait_s
         weight = sum(map(weight_of, taken))
         while len(taken) < limit and weight < MAX_TAKEN_WEIGHT:
             left_s = deadline_s - self._monotonic_s()
@@ -30,6 +36,7 @@ class Gathering:
             more = self._source.take(limit - len(taken), left_s)
             weight += sum(map(weight_of, more))
             taken += more
+        self._handed_over_s = self._monotonic_s()
         return taken
 
     def __len__(self) -> int:

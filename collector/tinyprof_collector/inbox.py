@@ -1,11 +1,16 @@
 """Batches between the MQTT thread and the pipeline: a few of each agent, handed over in lists, agents in turn.
 
-Nothing here has been acknowledged, so that anything may fall: the agent sends it again. What falls is counted.
+Nothing here has been acknowledged, so that anything may fall: the agent sends it again. What falls is counted. Where
+much waits, what comes from the newest end of an agent's spool has half of each list to itself: results of now do not
+wait behind the backlogs of all agents.
 """
 
 import threading
 from collections import deque
 
+from msgspec import Struct
+
+from tinyprof_collector.batch_spans import Span, ahead, span_of
 from tinyprof_collector.counts import Counts
 from tinyprof_protocol.connection import Message
 
@@ -16,10 +21,14 @@ MAX_TAKEN_WEIGHT = 512 * 1024
 """What one list may weigh: some thousand records. On a slow machine too they must be stored, and answered, well within
 the 2 s after which an agent sends again; and decoded they take up to a hundred times the room."""
 LARGE_BYTES = 2048
+AT_A_TURN = 4
+"""Batches of one agent that follow on each other: one acknowledgement serves them."""
+MUCH_BYTES = 4 * 1024 * 1024
+"""From here on what waits would take several lists, and batches of the newest end are looked for."""
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
+GATHER_S = 0.3
 GATHER_STEP_S = 0.01
-GATHER_STEPS = 30
 GATHER_QUIET_STEPS = 3
 """The thread that puts may be busy sending the last answers; silence for longer means that no more come."""
 _NODE_LEVEL = 3
@@ -31,19 +40,34 @@ def weight_of(message: Message) -> int:
     return size if size < LARGE_BYTES else 2 * size
 
 
+class _Waiting(Struct, gc=False):
+    """A batch that waits; its span is looked for when it is wanted, once."""
+
+    message: Message
+    span: Span | None = None
+    looked: bool = False
+
+
 class Inbox:
     """A bounded queue of record messages. `put` is for the MQTT thread, `take` for the pipeline's."""
 
     def __init__(
-        self, max_of_one_agent: int = MAX_OF_ONE_AGENT, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES
+        self,
+        max_of_one_agent: int = MAX_OF_ONE_AGENT,
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+        gather_s: float = GATHER_S,
     ) -> None:
+        """`gather_s` is how long at most a list waits for more where many come."""
         self._max_of_one = max_of_one_agent
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._gather_steps = round(gather_s / GATHER_STEP_S)
         self._changed = threading.Condition(threading.Lock())
-        self._queues: dict[str, deque[Message]] = {}
+        self._queues: dict[str, deque[_Waiting]] = {}
         self._size = 0
         self._bytes = 0
+        self._turn_of_newest = 0
         self._closed = False
         self._counts = Counts()
 
@@ -63,7 +87,7 @@ class Inbox:
                 return False
             if queue is None:
                 queue = self._queues[node] = deque()
-            queue.append(message)
+            queue.append(_Waiting(message))
             self._bytes += size
             self._size += 1
             if self._size == 1:
@@ -71,7 +95,7 @@ class Inbox:
         return True
 
     def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
-        """Up to `limit` messages, one of each agent in turn; waits for the first. Empty after the timeout or `close`.
+        """Up to `limit` messages, a few of each agent in turn; waits for the first. Empty after the timeout or `close`.
 
         A list ends early, at a weight of 512 Ki. An agent that was served goes behind those that were not.
         """
@@ -81,14 +105,16 @@ class Inbox:
             self._gather(limit)
             taken: list[Message] = []
             room = MAX_TAKEN_WEIGHT
+            if self._bytes >= MUCH_BYTES:
+                room -= self._take_newest(taken, limit // 2, room // 2)
             while self._queues and len(taken) < limit and room > 0:
-                room -= self._one_round(taken, limit)
+                room -= self._one_round(taken, limit, room)
             return taken
 
     def _gather(self, limit: int) -> None:
-        """Where many come, waits up to 0.3 s while more come, to about 8 of each agent: fewer answers serve them."""
+        """Where many come, waits a little while more come, to about 8 of each agent: fewer answers serve them."""
         quiet = 0
-        for _ in range(GATHER_STEPS):
+        for _ in range(self._gather_steps):
             before = self._size
             enough = min(limit, GATHER_OF_EACH * len(self._queues))
             if not GATHER_FROM <= before < enough or self._bytes >= MAX_TAKEN_WEIGHT or self._closed:
@@ -98,20 +124,44 @@ class Inbox:
             if quiet >= GATHER_QUIET_STEPS:
                 return
 
-    def _one_round(self, taken: list[Message], limit: int) -> int:
+    def _take_newest(self, taken: list[Message], limit: int, room: int) -> int:
+        """Takes batches from the newest ends, of all agents in turn; returns what they weigh."""
+        nodes, weight = list(self._queues), 0
+        for _ in range(len(nodes)):
+            if weight >= room or len(taken) >= limit:
+                break
+            node = nodes[self._turn_of_newest % len(nodes)]
+            self._turn_of_newest += 1
+            queue = self._queues[node]
+            places = ahead([_span(waiting) for waiting in queue]) if len(queue) > 1 else []
+            for at in sorted(places, reverse=True):
+                message = queue[at].message
+                del queue[at]
+                weight += self._leave(message)
+                taken.append(message)
+        return weight
+
+    def _one_round(self, taken: list[Message], limit: int, room: int) -> int:
+        """A turn of each agent, as far as there is room; returns what they weigh."""
         weight = 0
-        for node in list(self._queues)[: limit - len(taken)]:
+        for node in list(self._queues):
             queue = self._queues.pop(node)
-            message = queue.popleft()
-            taken.append(message)
-            self._size -= 1
-            self._bytes -= len(message.payload)
-            weight += weight_of(message)
+            for _ in range(min(AT_A_TURN, len(queue), limit - len(taken))):
+                message = queue.popleft().message
+                taken.append(message)
+                weight += self._leave(message)
+                if weight >= room:
+                    break
             if queue:
                 self._queues[node] = queue
-            if weight >= MAX_TAKEN_WEIGHT:
+            if weight >= room or len(taken) >= limit:
                 break
         return weight
+
+    def _leave(self, message: Message) -> int:
+        self._size -= 1
+        self._bytes -= len(message.payload)
+        return weight_of(message)
 
     def close(self) -> None:
         """Wakes whoever waits; what is in the inbox can still be taken."""
@@ -127,3 +177,9 @@ class Inbox:
     def __len__(self) -> int:
         """How many messages wait."""
         return self._size
+
+
+def _span(waiting: _Waiting) -> Span | None:
+    if not waiting.looked:
+        waiting.span, waiting.looked = span_of(waiting.message.payload), True
+    return waiting.span

@@ -47,7 +47,7 @@ from tinyprof_collector.sack_lag import SackLag
 from tinyprof_collector.self_report import Parts, SelfReport
 from tinyprof_collector.state.opening import open_state
 from tinyprof_collector.state.state import StateFailed
-from tinyprof_collector.stores.opening import boards_before, open_store, source_for
+from tinyprof_collector.stores.opening import boards_before, gather_s_of, open_store, source_for
 from tinyprof_collector.stores.store import Store, StoreFailed
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.jobs import EncodedProfileReply, ProfileRequest
@@ -191,7 +191,12 @@ class Collector:
             partitions=config.partitions,
         )
         self._watchdog = Watchdog(config.ingest.watchdog_intervals * config.status_interval_s)
-        self._inbox = Inbox(config.ingest.batches_per_agent, config.ingest.max_batches, config.ingest.max_bytes)
+        self._inbox = Inbox(
+            config.ingest.batches_per_agent,
+            config.ingest.max_batches,
+            config.ingest.max_bytes,
+            gather_s_of(config.store),
+        )
         self._ingest = Ingest(config.id, self._put_records, self._watchdog, self._clock.monotonic_s)
         self.connection = Connection(
             config.broker_address(),

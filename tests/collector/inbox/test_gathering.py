@@ -56,3 +56,16 @@ def test_a_large_message_counts_twice():
     sizes = (LARGE_BYTES - 1, LARGE_BYTES)
     small, large = (weight_of(Message("t", bytes(size), False, None, None)) for size in sizes)
     assert (small, large) == (LARGE_BYTES - 1, 2 * LARGE_BYTES)
+
+
+def test_what_came_while_the_list_before_was_stored_has_waited_already():
+    coming = Coming((0.0, 1), (1.5, 1), (1.8, 1), (2.3, 1))
+    gathering = Gathering(coming, 1.0, lambda: coming.now_s)
+    assert len(gathering.take(1024, 0.05)) == 1
+    assert coming.now_s == 1.0
+    coming.now_s = 1.6  # the store took 0.6 s
+    assert len(gathering.take(1024, 0.05)) == 2
+    assert coming.now_s == 2.0
+    coming.now_s = 9.0
+    assert len(gathering.take(1024, 0.05)) == 1, "its time is over: it goes at once"
+    assert coming.now_s == 9.0

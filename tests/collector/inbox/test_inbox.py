@@ -2,8 +2,10 @@
 
 import threading
 
-from tinyprof_collector.inbox import Inbox
+from tinyprof_collector.inbox import AT_A_TURN, Inbox
+from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Message
+from tinyprof_protocol.delivery import Batch, Entry
 
 
 def message(node: str, number: int, size: int = 1) -> Message:
@@ -14,14 +16,50 @@ def taken(inbox: Inbox, limit: int = 256) -> list[tuple[str, int]]:
     return [(each.topic.split("/")[3], each.payload[0]) for each in inbox.take(limit)]
 
 
+def batch(node: str, base: int, first: int, count: int = 10, size: int = 0) -> Message:
+    """A batch under its topic; `size` bytes of records make it heavy."""
+    entries = [Entry(seq, bytes(size // count)) for seq in range(first, first + count)]
+    payload = encode(Batch(node, bytes(16), base, [], entries), compress=False)
+    return Message(f"tinyprof/1/00/{node}/records", payload, False, None, None)
+
+
+def firsts(messages: list[Message]) -> list[tuple[str, int]]:
+    batches = [decode(message.payload, Batch) for message in messages]
+    return [(one.node, one.records[0].seq) for one in batches]
+
+
+def test_where_much_waits_results_of_now_do_not_wait_behind_all_backlogs():
+    inbox = Inbox()
+    nodes = [f"a.n{n}" for n in range(60)]
+    for node in nodes:
+        for first in (1, 11, 21, 31, 41, 51, 901, 951):
+            assert inbox.put(batch(node, 1, first, size=40_000))
+    (head, *_), rounds = nodes, []
+    while len(inbox):
+        rounds.append(firsts(inbox.take(1024)))
+    newest = [n for n, taken in enumerate(rounds) for _, first in taken if first > 900]
+    assert len(newest) == 2 * len(nodes)
+    assert max(newest) < len(rounds) / 2
+    of_one = [first for taken in rounds for node, first in taken if node == head and first < 900]
+    assert of_one == sorted(of_one)
+
+
+def test_where_little_waits_each_agents_batches_go_in_the_order_in_which_they_came():
+    inbox = Inbox()
+    for first in (1, 901, 11):
+        inbox.put(batch("a.a", 1, first))
+    assert firsts(inbox.take()) == [("a.a", 1), ("a.a", 901), ("a.a", 11)]
+
+
 def test_agents_are_served_in_turn_and_each_in_its_order():
     inbox = Inbox()
-    for number in range(4):
+    for number in range(AT_A_TURN + 2):
         inbox.put(message("a.a", number))
     inbox.put(message("b.b", 0))
     inbox.put(message("c.c", 0))
     inbox.put(message("c.c", 1))
-    assert taken(inbox) == [("a.a", 0), ("b.b", 0), ("c.c", 0), ("a.a", 1), ("c.c", 1), ("a.a", 2), ("a.a", 3)]
+    its = [("a.a", number) for number in range(AT_A_TURN + 2)]
+    assert taken(inbox) == [*its[:AT_A_TURN], ("b.b", 0), ("c.c", 0), ("c.c", 1), *its[AT_A_TURN:]]
     assert len(inbox) == 0
     assert taken(inbox) == []
 
@@ -31,8 +69,11 @@ def test_a_limit_does_not_favour_whoever_came_first():
     for number in range(8):
         for node in ("a.a", "b.b", "c.c"):
             inbox.put(message(node, number))
-    served = [taken(inbox, 2) for _ in range(3)]
-    assert served == [[("a.a", 0), ("b.b", 0)], [("c.c", 0), ("a.a", 1)], [("b.b", 1), ("c.c", 1)]]
+    served = [taken(inbox, AT_A_TURN) for _ in range(4)]
+    assert served == [
+        [(node, number) for number in range(begin, begin + AT_A_TURN)]
+        for begin, node in ((0, "a.a"), (0, "b.b"), (0, "c.c"), (AT_A_TURN, "a.a"))
+    ]
 
 
 def test_one_agent_may_have_eight_and_the_rest_is_deferred():
