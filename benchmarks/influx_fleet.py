@@ -4,8 +4,8 @@
 
 What is committed is kept until a sack accounts for it: the figures at the end of a command say what each agent still
 keeps. Commands on standard input, each answered with a line of JSON: `rate N`, `backlog N` (commits N records at once),
-`live` (begins the latencies of what is of now), `count` (what is committed and acknowledged), `told` (with what is kept,
-and the latencies since the last `told`).
+`live` (begins the latencies of what is of now), `count` (what is committed and acknowledged), `told` (with what is
+kept, and the latencies since the last `told`).
 """
 
 import json

@@ -268,7 +268,9 @@ class Control:
         busy = self._duties.backlog() >= BUSY_FROM and not self._stopping.is_set()
         due = self._live.due_summaries(self._clock.wall_ns(), now_s, SUMMARIES_WHILE_BUSY if busy else MAX_AT_ONCE)
         for number, summary in enumerate(due):
-            sent = Publication(topics.fleet(summary.node, summary.board), encode(summary), retain=True)
+            # Small and many: to deflate one takes as long as all the rest of it.
+            payload = encode(summary, compress=False)
+            sent = Publication(topics.fleet(summary.node, summary.board), payload, retain=True)
             if self._connection.publish(sent) is None:
                 self._live.unpublished(due[number:])
                 return

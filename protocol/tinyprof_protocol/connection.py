@@ -309,6 +309,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_plain = self._take
         client.on_publish = self._on_publish
         # With a hook for writes, paho leaves all writing to the thread that serves it; otherwise publish() from
         # another thread would write to the socket itself, beside that thread.
@@ -352,24 +353,28 @@ class Connection:
         self._guard(self._hooks.on_connected)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._came += 1
-        self._count("received")
         properties = message.properties
         try:
             topic = message.topic
         except UnicodeDecodeError:
+            self._came += 1
+            self._count("received")
             self._count("bad_topics")
             return
-        self._guard(
-            self._hooks.on_message,
+        self._take(
             Message(
                 topic,
                 bytes(message.payload),
                 message.retain,
                 getattr(properties, "ResponseTopic", None),
                 getattr(properties, "CorrelationData", None),
-            ),
+            )
         )
+
+    def _take(self, message: Message) -> None:
+        self._came += 1
+        self._count("received")
+        self._guard(self._hooks.on_message, message)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         self._came += 1

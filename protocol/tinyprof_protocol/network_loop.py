@@ -15,20 +15,51 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
+from tinyprof_protocol.mqtt_messages import Message
+
 READS_AT_ONCE = 64
 """Packets read before the answers to them are written."""
 RECEIVED_BYTES = 64 * 1024
 """Asked of the system at once; paho alone asks four times or more for each packet."""
 
+_EXPIRY, _EXPIRY_BYTES = 2, 5
+"""The property Message Expiry Interval, and what it takes; the broker counts it, not who receives the message."""
 _CORK = getattr(socket, "TCP_CORK", None)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
+def plain_publish(header: int, packet: bytes | bytearray) -> tuple[Message, int] | None:
+    """The message of an MQTT 5 PUBLISH of quality 0 or 1 without properties that matter, and its packet id (0: none).
+
+    None for any other, and for one that is not well formed: paho says what is wrong with it. Source: MQTT 5.0, 3.3.
+    """
+    quality = header >> 1 & 3
+    try:
+        at = 2 + (packet[0] << 8 | packet[1])
+        topic = packet[2:at].decode()
+        packet_id = packet[at] << 8 | packet[at + 1] if quality else 0
+        at += 2 if quality else 0
+        properties = packet[at]
+        alone = properties == 0 or (properties == _EXPIRY_BYTES and packet[at + 1] == _EXPIRY)
+        at += 1 + properties
+    except (IndexError, UnicodeDecodeError):
+        return None
+    if quality > 1 or not alone or not topic or bool(quality) != bool(packet_id) or at > len(packet):
+        return None
+    return Message(topic, bytes(packet[at:]), bool(header & 1), None, None), packet_id
+
+
 class BufferedClient(paho.Client):
-    """A paho client for `NetworkLoop`: takes from the system all that has come, and gives it to paho piece by piece."""
+    """A paho client for `NetworkLoop`: takes from the system all that has come, and gives it to paho piece by piece.
+
+    Most messages are plain (see `plain_publish`): with `on_plain` set these go there at once. paho would make a table
+    of all properties for each, which is most of what it does for a message. Where a paho is built otherwise than these
+    overrides know, they leave all to it.
+    """
 
     _came = b""
     _at = 0
+    on_plain: Callable[[Message], None] | None = None
 
     def buffered(self) -> bool:
         """Whether bytes wait here, which make no socket readable."""
@@ -41,6 +72,17 @@ class BufferedClient(paho.Client):
             if end is not None:
                 end.close()
                 setattr(self, pair_end, None)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        packet, send_puback = getattr(self, "_in_packet", None), getattr(self, "_send_puback", None)
+        if self.on_plain is not None and isinstance(packet, dict) and send_puback is not None:
+            found = plain_publish(packet.get("command", 0), packet.get("packet", b""))
+            if found is not None:
+                message, packet_id = found
+                self.on_plain(message)
+                acknowledged: MQTTErrorCode = send_puback(packet_id) if packet_id else MQTTErrorCode.MQTT_ERR_SUCCESS
+                return acknowledged
+        return super()._handle_publish()
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self._at >= len(self._came):

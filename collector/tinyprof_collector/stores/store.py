@@ -56,7 +56,7 @@ class StoreFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
-class RunSeen(NamedTuple):
+class RunSeen(Struct, frozen=True, gc=False):
     """A run of one series of a board, as small as it can be."""
 
     time_ns: int
