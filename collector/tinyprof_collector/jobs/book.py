@@ -10,12 +10,21 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tinyprof_collector.cache.asking import keys_of
 from tinyprof_collector.jobs.actions import Action, Answer, ReplyTo, Send
-from tinyprof_collector.jobs.dispatch import Dispatcher
-from tinyprof_collector.jobs.entry import Entry, KeptJob, Run, entry_of, kept_of, reply_of, state_of, view_of, weight_of
-from tinyprof_collector.jobs.joining import key_of_words, may_join
+from tinyprof_collector.jobs.entry import (
+    Entry,
+    KeptJob,
+    Run,
+    entry_of,
+    kept_of,
+    left_s,
+    reply_of,
+    state_of,
+    view_of,
+    weight_of,
+)
 from tinyprof_collector.jobs.register import Register
+from tinyprof_collector.jobs.runs import Runs
 from tinyprof_collector.jobs.store import JobChanges
 from tinyprof_collector.jobs.waiting import BoardKey, Target
 from tinyprof_collector.jobs.words import unmatched, waits_for
@@ -23,7 +32,7 @@ from tinyprof_collector.presence import Agent
 from tinyprof_collector.where import boards_like
 from tinyprof_platforms.suites import MAX_PROMPT_BYTES
 from tinyprof_protocol.job_states import ENDED, STATE_OF_EVENT, JobState
-from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
+from tinyprof_protocol.jobs import JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Event, Record, Result
 from tinyprof_protocol.requests import Failure
@@ -48,10 +57,8 @@ class JobBook:
         self._agents = agents
         self._stale_intervals = stale_intervals
         self._register = Register(max_jobs)
-        self._dispatcher = Dispatcher(agents, stale_intervals)
+        self._runs = Runs(agents, stale_intervals, self._register)
         self._entries = self._register.entries
-        self._runs: dict[bytes, Run] = {}
-        self._by_key: dict[bytes, bytes] = {}
         self._pending: list[tuple[Entry, ReplyTo]] = []
         self._counts: dict[str, int] = {}
 
@@ -65,12 +72,17 @@ class JobBook:
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start: jobs asked, sent, joined, and ended in each way."""
-        return {**self._counts, "jobs_let_go": self._register.let_go}
+        return {**self._counts, "jobs_sent": self._runs.sent, "jobs_let_go": self._register.let_go}
 
     def gauges(self) -> dict[str, int]:
         """How many runs wait for a board, are with one, and how many jobs are known in all."""
-        queued = sum(run.place is None for run in list(self._runs.values()))
-        return {"jobs_queued": queued, "jobs_running": len(self._runs) - queued, "jobs_kept": len(self._entries)}
+        queued = self._runs.waiting()
+        running = len(self._runs.by_id) - queued
+        return {"jobs_queued": queued, "jobs_running": running, "jobs_kept": len(self._entries)}
+
+    def open_boards(self) -> set[BoardKey]:
+        """The boards that open runs may be with."""
+        return self._runs.open_boards()
 
     # ---- what outlives the collector
 
@@ -84,19 +96,13 @@ class JobBook:
             self._register.restore(entry)
             if entry.ended is not None:
                 continue
-            run = self._runs.get(entry.run_id)
+            run = self._runs.by_id.get(entry.run_id)
             if run is None:
-                run = self._open_run(entry, replace(entry.request.job, id=entry.run_id), entry.place)
-                self._note_keys(run, [key_of_words(entry.request)])
+                run = self._runs.open(entry, replace(entry.request.job, id=entry.run_id), entry.place)
             run.members.append(entry.id)
             run.cancelling = run.cancelling or one.cancelling
-        for run in self._runs.values():
-            self._dispatcher.put(run)
-
-    def open_boards(self) -> set[BoardKey]:
-        """The boards that open runs may be with."""
-        places = (run.place or run.target for run in self._runs.values())
-        return {place for place in places if isinstance(place, tuple)}
+        for run in self._runs.by_id.values():
+            self._runs.dispatcher.put(run)
 
     def changes(self) -> JobChanges:
         """What is to be kept, until `kept` says that it is."""
@@ -134,7 +140,7 @@ class JobBook:
         job = request.job
         if job.cancel:
             gone = ProfileReply(job.id, "cancelled", "no such job is known here", final=True)
-            return [Send(job, max(1, _left_s(job, now_ns))), Answer(to, gone)]
+            return [Send(job, max(1, left_s(job, now_ns))), Answer(to, gone)]
         if job.deadline_ns <= now_ns:
             return [Answer(to, ProfileReply(job.id, "expired", "its deadline has passed already", final=True))]
         weight = weight_of(request)
@@ -144,7 +150,7 @@ class JobBook:
         entry = Entry(request, to.client, now_ns, job.id, asking=[to], weight=weight)
         self._register.add(entry)
         self._pending.append((entry, to))
-        self._join_or_open(entry, now_ns)
+        self._runs.join_or_open(entry, now_ns)
         return []
 
     def _refusal(self, request: ProfileRequest, weight: int) -> Failure | None:
@@ -153,7 +159,7 @@ class JobBook:
         where = request.where
         if where is not None and not any(True for _ in boards_like(where, self._agents)):
             return Failure("unknown_board", unmatched(where))
-        if not self._dispatcher.takes(where) or not self._register.make_room(weight):
+        if not self._runs.dispatcher.takes(where) or not self._register.make_room(weight):
             self._count("jobs_over_bound")
             open_jobs = self._register.open_jobs()
             return Failure("busy", f"the collector holds {open_jobs} jobs that have not ended; ask again later")
@@ -172,14 +178,14 @@ class JobBook:
                 begun.add(entry.id)
                 self._count("jobs_asked")
                 if run.id == entry.id:
-                    self._dispatcher.put(run)
+                    self._runs.dispatcher.put(run)
                 else:
                     self._count("jobs_joined")
             targets[run.target] = None
             entry.told = run.state
             actions.append(Answer(to, self._reply(entry, now_ns)))
         self._pending.clear()
-        return actions + self._dispatch(self._dispatcher.boards_for(targets), now_ns)
+        return actions + self._runs.dispatch(self._runs.dispatcher.boards_for(targets), now_ns)
 
     def give_up(self, why: str) -> list[Action]:
         """The new jobs cannot be kept: they are none."""
@@ -192,7 +198,7 @@ class JobBook:
             if run is not None:
                 run.members.remove(entry.id)
                 if not run.members:
-                    self._close_run(run)
+                    self._runs.close(run)
             self._register.forget(entry)
         self._pending.clear()
         return answers
@@ -213,7 +219,7 @@ class JobBook:
 
     def _views(self, page: list[Entry]) -> list[JobView]:
         waiting = {run.target for entry in page if (run := self._run_of(entry)) and run.place is None}
-        ahead = self._dispatcher.ahead(waiting)
+        ahead = self._runs.dispatcher.ahead(waiting)
         return [view_of(entry, self._run_of(entry), ahead.get(entry.run_id, 0)) for entry in page]
 
     def _cancel(self, entry: Entry, now_ns: int) -> list[Action]:
@@ -227,7 +233,7 @@ class JobBook:
             return self._end_run(run, "cancelled", "cancelled before it was sent", now_ns)
         run.cancelling = True
         self._register.change(entry.id)
-        return self._send(run, now_ns)
+        return self._runs.send(run, now_ns)
 
     # ---- what agents say
 
@@ -240,25 +246,25 @@ class JobBook:
             body = record.body
             if not isinstance(body, Event | Result) or body.job_id is None:
                 continue
-            run = self._runs.get(body.job_id)
+            run = self._runs.by_id.get(body.job_id)
             if run is None:
                 self._take_late(body, record)
-            elif self._is_with(run, node, body.board or "", now_ns):
+            elif self._runs.is_with(run, node, body.board or "", now_ns):
                 actions += self._take(run, body, record, now_ns)
                 moved[run.id] = run
-                if run.id not in self._runs and run.place is not None:
+                if run.id not in self._runs.by_id and run.place is not None:
                     freed[run.place] = None
         for run in moved.values():
-            if run.id in self._runs:
+            if run.id in self._runs.by_id:
                 actions += self._tell_members(run)
-        return actions + self._dispatch(freed, now_ns)
+        return actions + self._runs.dispatch(freed, now_ns)
 
     def _take(self, run: Run, body: Event | Result, record: Record, now_ns: int) -> list[Action]:
         if isinstance(body, Result):
             # Result and `finished` are one transaction of the agent's.
             run.result = record
             if run.began_ns is not None and run.place is not None and record.time_ns >= run.began_ns:
-                self._dispatcher.took(run.place, (record.time_ns - run.began_ns) / 1e9)
+                self._runs.dispatcher.took(run.place, (record.time_ns - run.began_ns) / 1e9)
             return self._end_run(run, "finished", "", now_ns)
         state = STATE_OF_EVENT.get(body.name)
         if state is None:
@@ -286,35 +292,33 @@ class JobBook:
             return []
         held = set(status.jobs)
         actions = self._take_held(status.node, held, now_ns)
-        for run_id in list(self._dispatcher.runs_of(status.node)):
-            run = self._runs.get(run_id)
+        for run_id in list(self._runs.dispatcher.runs_of(status.node)):
+            run = self._runs.by_id.get(run_id)
             if run is None or run.finished_ns is not None:
                 continue
             if run.cancelling and run_id not in held and run.state == "queued":
                 actions += self._end_run(run, "cancelled", "before its agent had it", now_ns)
             elif (run_id in held) == run.cancelling and now_ns - run.sent_ns >= RESEND_AFTER_S * S:
-                actions += self._send(run, now_ns)
-        return actions + self._dispatch(self._dispatcher.boards_of(status.node), now_ns)
+                actions += self._runs.send(run, now_ns)
+        return actions + self._runs.dispatch(self._runs.dispatcher.boards_of(status.node), now_ns)
 
     def _take_held(self, node: str, held: set[bytes], now_ns: int) -> list[Action]:
         """What an agent holds is with it, whatever was thought; what nobody waits for any more is cancelled."""
         actions: list[Action] = []
         for run_id in held:
-            run, entry = self._runs.get(run_id), self._entries.get(run_id)
-            if run is not None and isinstance(run.target, tuple) and self._is_with(run, node, run.target[1], now_ns):
+            run, entry = self._runs.by_id.get(run_id), self._entries.get(run_id)
+            if (
+                run is not None
+                and isinstance(run.target, tuple)
+                and self._runs.is_with(run, node, run.target[1], now_ns)
+            ):
                 if run.state == "queued":
                     run.state = "accepted"
                     actions += self._tell_members(run)
             elif run is None and entry is not None and entry.ended == "cancelled" and entry.place is not None:
                 gone = replace(entry.request.job, node=node, board=entry.place[1], prompts=[], cancel=True)
-                actions.append(Send(gone, max(1, _left_s(gone, now_ns))))
+                actions.append(Send(gone, max(1, left_s(gone, now_ns))))
         return actions
-
-    def _is_with(self, run: Run, node: str, board: str, now_ns: int) -> bool:
-        """Whether a run is a node's, which speaks of it: then it was sent, before this collector's start perhaps."""
-        if run.place is None and (isinstance(run.target, Where) or run.target[0] == node):
-            self._place(run, run.target if isinstance(run.target, tuple) else (node, board), now_ns)
-        return run.place is not None and run.place[0] == node
 
     # ---- what time brings
 
@@ -322,16 +326,16 @@ class JobBook:
         """Deadlines, results that did not come, ids that are old enough to be forgotten."""
         actions: list[Action] = []
         freed: dict[BoardKey, None] = {}
-        for run in list(self._runs.values()):
+        for run in list(self._runs.by_id.values()):
             actions += self._expire_members(run, now_ns)
-            if run.id in self._runs:
+            if run.id in self._runs.by_id:
                 actions += self._expire(run, now_ns)
-            if run.id not in self._runs and run.place is not None:
+            if run.id not in self._runs.by_id and run.place is not None:
                 freed[run.place] = None
         old = [i for i in self._register.ended if now_ns > self._entries[i].request.job.deadline_ns + KEEP_S * S]
         for job_id in old:
             self._register.forget(self._entries[job_id])
-        return actions + self._dispatch(freed, now_ns)
+        return actions + self._runs.dispatch(freed, now_ns)
 
     def _expire(self, run: Run, now_ns: int) -> list[Action]:
         if run.finished_ns is not None and now_ns - run.finished_ns > RESULT_GRACE_S * S:
@@ -353,45 +357,9 @@ class JobBook:
 
     # ---- runs
 
-    def _join_or_open(self, entry: Entry, now_ns: int) -> None:
-        keys = [key_of_words(entry.request), *self._keys_of(entry.request, now_ns)]
-        for key in keys if may_join(entry.request) else ():
-            run = self._runs.get(self._by_key.get(key, b""))
-            if run is not None and not run.cancelling and run.finished_ns is None:
-                self._join(entry, run)
-                return
-        run = self._open_run(entry, entry.request.job)
-        run.members.append(entry.id)
-        self._note_keys(run, keys[:1] if isinstance(run.target, Where) else keys)
-
-    def _join(self, entry: Entry, run: Run) -> None:
-        entry.run_id = run.id
-        entry.place = run.place or (run.target if isinstance(run.target, tuple) else None)
-        run.members.append(entry.id)
-        if run.place is None and entry.request.job.priority > run.job.priority:
-            run.job = replace(run.job, priority=entry.request.job.priority)
-            self._dispatcher.put(run)
-
-    def _open_run(self, entry: Entry, job: Job, place: BoardKey | None = None) -> Run:
-        target: Target = place or entry.request.where or (job.node, job.board)
-        run = self._runs[job.id] = Run(job, target, entry.client, [])
-        entry.place = target if isinstance(target, tuple) else None
-        return run
-
-    def _note_keys(self, run: Run, keys: list[bytes]) -> None:
-        run.keys += keys
-        self._by_key.update(dict.fromkeys(keys, run.id))
-
-    def _close_run(self, run: Run) -> None:
-        self._runs.pop(run.id, None)
-        for key in run.keys:
-            if self._by_key.get(key) == run.id:
-                del self._by_key[key]
-        self._dispatcher.drop(run)
-
     def _end_run(self, run: Run, state: JobState, message: str, now_ns: int) -> list[Action]:
         """Ends a run and its jobs; what ended without a result is made anew for those that were only joined to it."""
-        self._close_run(run)
+        self._runs.close(run)
         actions: list[Action] = []
         rest: list[Entry] = []
         for member in run.members:
@@ -406,43 +374,13 @@ class JobBook:
         """A run of their own for jobs that have lost the one that they were joined to."""
         first, *others = entries
         first.run_id = first.id
-        run = self._open_run(first, first.request.job)
+        run = self._runs.open(first, first.request.job)
         run.members = [entry.id for entry in entries]
         for entry in others:
             entry.run_id, entry.place = run.id, first.place
         self._register.change(*run.members)
-        self._note_keys(run, [key_of_words(first.request)])
-        self._dispatcher.put(run)
-        return self._tell_members(run) + self._dispatch(self._dispatcher.boards_for([run.target]), now_ns)
-
-    def _dispatch(self, boards: Iterable[BoardKey], now_ns: int) -> list[Action]:
-        actions: list[Action] = []
-        for run_id, board in self._dispatcher.next_runs(boards, now_ns):
-            self._place(self._runs[run_id], board, now_ns)
-            actions += self._send(self._runs[run_id], now_ns)
-        return actions
-
-    def _place(self, run: Run, board: BoardKey, now_ns: int) -> None:
-        self._dispatcher.place(run, board)
-        if isinstance(run.target, tuple):
-            return
-        for member in run.members:
-            self._entries[member].place = board
-        self._register.change(*run.members)
-        there = replace(run.job, node=board[0], board=board[1])
-        self._note_keys(run, self._keys_of(ProfileRequest(there), now_ns))
-
-    def _keys_of(self, request: ProfileRequest, now_ns: int) -> list[bytes]:
-        """By what the boards run that would do: the keys under which the cache would have the results."""
-        return keys_of(request, self._agents, now_ns, self._stale_intervals)
-
-    def _send(self, run: Run, now_ns: int) -> list[Action]:
-        left_s = _left_s(run.job, now_ns)
-        if left_s < 1:
-            return []
-        run.sent_ns = now_ns
-        self._count("jobs_sent")
-        return [Send(run.sent_as(), left_s)]
+        self._runs.dispatcher.put(run)
+        return self._tell_members(run) + self._runs.dispatch(self._runs.dispatcher.boards_for([run.target]), now_ns)
 
     # ---- jobs
 
@@ -457,7 +395,7 @@ class JobBook:
         return answers
 
     def _run_of(self, entry: Entry) -> Run | None:
-        return self._runs.get(entry.run_id) if entry.ended is None else None
+        return self._runs.by_id.get(entry.run_id) if entry.ended is None else None
 
     def _tell_members(self, run: Run) -> list[Action]:
         answers: list[Action] = []
@@ -479,10 +417,6 @@ class JobBook:
 
     def _count(self, name: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
-
-
-def _left_s(job: Job, now_ns: int) -> int:
-    return max(0, min((job.deadline_ns - now_ns) // S, 2**31))
 
 
 def _grace_s(run: Run) -> int:

@@ -83,12 +83,21 @@ class Run:
         """The id that its agent knows it by."""
         return self.job.id
 
+    def left_s(self, now_ns: int) -> int:
+        """Whole seconds until its deadline, none below zero."""
+        return left_s(self.job, now_ns)
+
     def sent_as(self) -> Job:
         """The job as it travels, or its cancellation."""
         node, board = self.place or (self.job.node, self.job.board)
         if self.cancelling:
             return Job(id=self.job.id, node=node, board=board, deadline_ns=self.job.deadline_ns, cancel=True)
         return replace(self.job, node=node, board=board, cancel=False)
+
+
+def left_s(job: Job, now_ns: int) -> int:
+    """Whole seconds until a job's deadline, none below zero."""
+    return max(0, min((job.deadline_ns - now_ns) // 10**9, 2**31))
 
 
 def joined_to(entry: Entry) -> bytes | None:
