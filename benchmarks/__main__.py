@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    "agent", "spool", "collector", "cached_answers", "regressions", "influx", "dashboard", "engine", "firmware",
+    "agent", "spool", "collector", "cached_answers", "regressions", "jobs", "influx", "dashboard", "engine", "firmware",
     "probe_cost",
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Jobs of clients: taken once, kept until their deadline and a day, and told of by events in the spool."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, Protocol
 
 from tinyprof_agent.spool import JobRow, Spool
@@ -27,6 +27,12 @@ class TakesJobs(Protocol):
 
     def submit(self, job: Job, attempt: int = 1) -> None:
         """Takes a job in, or refuses it; either is told by the worker's callback."""
+
+    def refusal(self, job: Job, before: int) -> str | None:
+        """Why it cannot take a job in after `before` others, in a line; None where it can."""
+
+    def put(self, job: Job, attempt: int = 1) -> None:
+        """Takes in a job that it has not refused, and of which it is recorded that it is accepted."""
 
     def cancel(self, job_id: bytes) -> bool:
         """Cancels a job that waits or runs; False if it is not here."""
@@ -95,24 +101,51 @@ class JobBook:
                 self._rows[row.id] = JobRow(row.id, row.deadline_ns, row.state, attempt, row.job)
                 worker.submit(job, attempt)
 
-    def came(self, payload: bytes) -> None:
-        """A message on this agent's `jobs` topic."""
-        try:
-            job = decode(payload, Job)
-        except BadMessage as why:
-            self._count("bad_jobs")
-            log.warning("a job cannot be read: %s", why)
-            return
+    def came(self, payloads: Iterable[bytes]) -> None:
+        """Messages on this agent's `jobs` topic. Those that are accepted are recorded together, then taken in."""
+        accepted: dict[bytes, Job] = {}
+        for payload in payloads:
+            try:
+                job = decode(payload, Job)
+            except BadMessage as why:
+                self._count("bad_jobs")
+                log.warning("a job cannot be read: %s", why)
+                continue
+            if job.cancel:
+                self._accept(accepted)  # what it cancels may have come just before
+                accepted = {}
+            if job.id not in accepted:
+                self._take(job, accepted)
+        self._accept(accepted)
+
+    def _take(self, job: Job, accepted: dict[bytes, Job]) -> None:
         decision, why_not = decide(job, self._node, self._rows.get(job.id), self._workers, self._now_ns())
         self._count(f"jobs_{decision}")
         if decision == "submit":
-            self._workers[job.board].submit(job)
+            before = sum(other.board == job.board for other in accepted.values())
+            refusal = self._workers[job.board].refusal(job, before)
+            if refusal is None:
+                accepted[job.id] = job
+            else:
+                self.on_state("refused", job, refusal)
         elif decision == "refuse":
             self.on_state("refused", job, why_not)
         elif decision == "tell":
             self._tell_again(self._rows[job.id], job)
         elif decision == "cancel" and not self._cancel(job.id):
             self.on_state("cancelled", job, "no board had it any more")
+
+    def _accept(self, accepted: Mapping[bytes, Job]) -> None:
+        if not accepted:
+            return
+        rows = [JobRow(job.id, job.deadline_ns, "accepted", 1, pack(job)) for job in accepted.values()]
+        events = [Event("job_accepted", board=job.board, job_id=job.id, attempt=1) for job in accepted.values()]
+        self._rows.update({row.id: row for row in rows})
+        if not self._spool.record(events, jobs=rows):
+            log.error("%d jobs: that they are accepted could not be spooled", len(rows))
+        self._on_change()
+        for job in accepted.values():
+            self._workers[job.board].put(job)
 
     def _tell_again(self, row: JobRow, job: Job) -> None:
         """Whoever sends a job that has ended here has lost the word of it, or that word is still on its way."""
@@ -138,7 +171,7 @@ class JobBook:
         self._rows[job.id] = row
         if state in ENDED:
             self._ended_ns[job.id] = self._now_ns()
-        if not self._spool.record(bodies, job=row):
+        if not self._spool.record(bodies, jobs=[row]):
             log.error("job %s: %s could not be spooled", job.id.hex(), state)
         self._on_change()
 

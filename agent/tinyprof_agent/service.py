@@ -255,8 +255,8 @@ class AgentService:
             jobs, stopping = self._await(due_s, cadence)
             if stopping:
                 return
-            for payload in jobs:
-                self._guard(self._book.came, payload)
+            if jobs:
+                self._guard(self._book.came, jobs)
             now_s = time.monotonic()
             if now_s >= next_sample_s:
                 next_sample_s = now_s + every_s
@@ -278,7 +278,7 @@ class AgentService:
             return jobs, self._stopping
 
     def _say(self, cadence: statuses.Cadence) -> None:
-        if not self._connection.state.connected:
+        if not self._connection.state.connected or cadence.too_soon(time.monotonic()):
             return
         status = self.status()
         now_s = time.monotonic()

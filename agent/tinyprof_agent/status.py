@@ -142,6 +142,13 @@ class Cadence:
         """Say it at the next occasion, whatever it holds: the broker may have forgotten."""
         self.forced = True
 
+    def too_soon(self, now_s: float) -> bool:
+        """Whether nothing may be said yet, whatever has changed; it is looked at again when something may be."""
+        if self.forced or now_s - self.last_s >= AT_MOST_EVERY_S:
+            return False
+        self.changed = True
+        return True
+
     def due(self, status: AgentStatus, now_s: float) -> bool:
         """Whether to say `status` now."""
         if self.forced or now_s - self.last_s >= self.interval_s:

@@ -10,7 +10,7 @@ from tinyprof_agent.board_session import KEEPS_BOARD, BoardSession
 from tinyprof_agent.boards import BoardConfig, suite_name_of
 from tinyprof_agent.conditions import readings
 from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver, PausableDriver
-from tinyprof_agent.job_queue import JobQueue, QueuedJob
+from tinyprof_agent.job_queue import MAX_WAITING_JOBS, JobQueue, QueuedJob
 from tinyprof_agent.processor import let_others, turn
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
@@ -110,13 +110,16 @@ class BoardWorker:
             with self._wake:
                 if job.id in self._jobs or (self._current and self._current.job.id == job.id):
                     return
-                full = self._jobs.is_full()
-            why = self._refusal(job, full=full)
+            why = self.refusal(job)
             self._tell("accepted" if why is None else "refused", job, why or "")
             if why is None:
-                with self._wake:
-                    self._jobs.put(QueuedJob(job, attempt))
-                    self._wake.notify_all()
+                self.put(job, attempt)
+
+    def put(self, job: Job, attempt: int = 1) -> None:
+        """Takes in a job that was accepted: `refusal` had nothing against it, and that is recorded."""
+        with self._wake:
+            self._jobs.put(QueuedJob(job, attempt))
+            self._wake.notify_all()
 
     def cancel(self, job_id: bytes) -> bool:
         """Cancels a job that waits or runs; False if it is not here."""
@@ -168,7 +171,10 @@ class BoardWorker:
             return "open" if circuit.open else "retrying"
         return "idle" if self._session.connected else "starting"
 
-    def _refusal(self, job: Job, *, full: bool) -> str | None:
+    def refusal(self, job: Job, before: int = 0) -> str | None:
+        """Why a job cannot be taken in after `before` others that are not here yet, in a line; None where it can."""
+        with self._wake:
+            full = len(self._jobs) + before >= MAX_WAITING_JOBS
         if not self._config.enabled:
             return f"board {self._config.name} is disabled"
         if full:

@@ -156,9 +156,10 @@ class JobDispatcher:
             now_s = self._clock()
             anew = self._made_anew()
             for one in waiting:
-                if now_s >= one.give_up_s or (
-                    not one.heard and one.asked and now_s - one.first_s > FIRST_WORD_WITHIN_S
-                ):
+                if anew:
+                    one.first_s = now_s
+                silent = not one.heard and one.asked and now_s - one.first_s > FIRST_WORD_WITHIN_S
+                if now_s >= one.give_up_s or silent:
                     self._give_up(one, now_s)
                 elif anew or now_s >= one.next_s:
                     self._ask(one, now_s)

@@ -14,6 +14,7 @@ from tinyprof_collector.ingest import Ingest, Watchdog
 from tinyprof_collector.jobs.actions import Action
 from tinyprof_collector.jobs.desk import JobDesk, is_for_the_desk, publications_of
 from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.live_state import LinkView, LiveState
 from tinyprof_collector.replies import Replies, publication, reply_to_of
 from tinyprof_collector.statuses import BadStatus, read_peer, read_status
@@ -93,6 +94,7 @@ class Control:
         replies: Replies,
         jobs: JobKeeper,
         desk: JobDesk,
+        outbox: Outbox,
         duties: Duties,
         clock: Clock,
         status_interval_s: float,
@@ -104,6 +106,7 @@ class Control:
         self._replies = replies
         self._jobs = jobs
         self._desk = desk
+        self._outbox = outbox
         self._duties = duties
         self._clock = clock
         now_s = clock.monotonic_s()
@@ -277,5 +280,4 @@ class Control:
             self._duties.told(summary)
 
     def _do(self, actions: list[Action]) -> None:
-        for each in publications_of(actions):
-            self._connection.publish(each)
+        self._outbox.put(publications_of(actions))

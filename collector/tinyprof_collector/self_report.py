@@ -9,6 +9,7 @@ from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.ingest import Ingest
 from tinyprof_collector.jobs.desk import JobDesk
 from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.lookout import Lookout
 from tinyprof_collector.pipeline_thread import PipelineThread
@@ -34,6 +35,7 @@ class Parts:
     jobs: JobKeeper
     desk: JobDesk
     lookout: Lookout
+    outbox: Outbox
 
 
 class SelfReport:
@@ -55,6 +57,7 @@ class SelfReport:
             "profile-requests": self._parts.profile_requests.alive(),
             "jobs": self._parts.desk.alive(),
             **self._parts.lookout.alive(),
+            "jobs-out": self._parts.outbox.alive(),
         }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
         return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
@@ -82,6 +85,7 @@ class SelfReport:
             **parts.replies.counters(),
             **parts.profile_requests.counts,
             **parts.desk.counts,
+            **parts.outbox.counts,
             **link,
         }
 

@@ -1,8 +1,8 @@
 """The collector as a service: it puts the parts together, starts them, and stops them in bounded time.
 
 Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `jobs` takes
-jobs of clients, `replies-…` answer all else they ask, `endpoints` serves HTTP. None of them waits
-for another without a limit.
+jobs of clients and `jobs-out` says what becomes of them, `replies-…` answer all else they ask, `endpoints` serves HTTP.
+None of them waits for another without a limit.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ from tinyprof_collector.ingest import Ingest, Watchdog, subscriptions
 from tinyprof_collector.jobs.book import JobBook
 from tinyprof_collector.jobs.desk import JobDesk, JobSources, publications_of
 from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.outbox import Outbox
 from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
 from tinyprof_collector.jobs.store import JobStoreFailed
 from tinyprof_collector.ledger_sums import Sums
@@ -115,6 +116,7 @@ class Collector:
             self._opened = opened.pop_all()
         self._thread.start()
         self._replies.start()
+        self._outbox.start()
         self._desk.start()
         self._profile_requests.start()
         self._lookout.start()
@@ -131,9 +133,10 @@ class Collector:
         self._desk.stop(share_s)
         ended = self._thread.stop(share_s)
         self._control.stop(share_s)
-        self._profile_requests.stop(share_s / 3)
-        self._replies.stop(share_s / 3)
-        self._lookout.stop(share_s / 3)
+        self._outbox.stop(share_s / 4)
+        self._profile_requests.stop(share_s / 4)
+        self._replies.stop(share_s / 4)
+        self._lookout.stop(share_s / 4)
         last = status_publication(self._offline())
         self.connection.stop([last], timeout_s=share_s)
         if not ended:
@@ -221,7 +224,8 @@ class Collector:
             workers=config.replies.workers,
             max_queued=config.replies.max_queued,
         )
-        self._desk = JobDesk(self._jobs, self._job_sources(), self.connection.publish, self._clock.wall_ns)
+        self._outbox = Outbox(self.connection.publish, lambda: self.connection.state.connected)
+        self._desk = JobDesk(self._jobs, self._job_sources(), self._outbox.put, self._clock.wall_ns)
         self._profile_requests = ProfileRequests(
             self._ingest.profile_requests, self._cached, self._desk.submit, self.connection.publish
         )
@@ -237,6 +241,7 @@ class Collector:
             self._replies,
             self._jobs,
             self._desk,
+            self._outbox,
             Duties(
                 self._note_status,
                 self._quarantine_message,
@@ -261,6 +266,7 @@ class Collector:
                 self._jobs,
                 self._desk,
                 self._lookout,
+                self._outbox,
             ),
             self._clock,
         )
@@ -325,8 +331,7 @@ class Collector:
         # What the stores held before may still be news of a job: it came while the collector was away.
         of_jobs = [(arrival.node, arrival.record) for one in news for arrival in one.of_jobs]
         if of_jobs:
-            for publication in publications_of(self._jobs.stored(of_jobs, now_ns)):
-                self.connection.publish(publication)
+            self._outbox.put(publications_of(self._jobs.stored(of_jobs, now_ns)))
 
     def _refresh(self) -> None:
         now_s = self._clock.monotonic_s()

@@ -76,8 +76,8 @@ class Spool:
 
     # ---- what enters
 
-    def record(self, bodies: Sequence[Body], *, job: JobRow | None = None) -> list[int]:
-        """Makes `bodies` durable in one transaction, with a job's new state if given; returns their seqs.
+    def record(self, bodies: Sequence[Body], *, jobs: Sequence[JobRow] = ()) -> list[int]:
+        """Makes `bodies` durable in one transaction, with new states of jobs if given; returns their seqs.
 
         They are numbered on from each other, in the epoch that is current when they commit. Threads that call at the
         same time share a commit. Where the disk takes nothing more, the list is empty, the bodies are counted as
@@ -88,7 +88,7 @@ class Spool:
             if len(data) > MAX_RECORD_BYTES:
                 self._file.count("too_large")
                 raise RecordTooLarge(f"a record of {len(data)} bytes is over {MAX_RECORD_BYTES}")
-        request = Append(encoded, self._file.clock.read(), job)
+        request = Append(encoded, self._file.clock.read(), jobs)
         self._committer.submit(request)
         if request.seqs:
             for listener in self._listeners:
@@ -132,8 +132,8 @@ class Spool:
                 (made.next_seq, made.last_ns, epoch.place),
             )
             for request in requests:
-                if request.job is not None:
-                    self._put_job(request.job)
+                for job in request.jobs:
+                    self._put_job(job)
             gone = eviction.make_room(self._file.connection, self._file.bytes + made.bytes - self.cap_bytes)
         epoch.next_seq, epoch.last_ns, epoch.unstamped_from = made.next_seq, made.last_ns, made.unstamped_from
         self._file.bytes += made.bytes - gone.bytes

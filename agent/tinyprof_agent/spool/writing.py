@@ -21,7 +21,7 @@ class Append:
     bodies: list[tuple[int, bytes]]
     """The number of each body's class, and its bytes."""
     reading: Reading
-    job: JobRow | None = None
+    jobs: Sequence[JobRow] = ()
     seqs: list[int] = field(default_factory=list)
 
 

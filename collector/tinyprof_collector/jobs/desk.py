@@ -71,7 +71,7 @@ class JobDesk:
         self,
         keeper: JobKeeper,
         sources: JobSources,
-        publish: Callable[[Publication], object],
+        publish: Callable[[Iterable[Publication]], object],
         wall_ns: Callable[[], int],
     ) -> None:
         self._keeper = keeper
@@ -138,7 +138,7 @@ class JobDesk:
             reply = self._read(asked, runs)
             if reply is not None:
                 self.counts["job_requests_failed"] += isinstance(reply, Failure)
-                self._publish(publication(asked.to, reply))
+                self._publish([publication(asked.to, reply)])
         if runs:
             self._publish_all(self._keeper.ask(runs, self._wall_ns()))
 
@@ -188,5 +188,4 @@ class JobDesk:
         return reply
 
     def _publish_all(self, actions: Iterable[Action]) -> None:
-        for made in publications_of(actions):
-            self._publish(made)
+        self._publish(publications_of(actions))

@@ -91,6 +91,17 @@ def test_a_status_is_said_on_connecting_each_interval_and_on_a_change_at_most_on
     assert cadence.due(changed, 102.5)
 
 
+def test_within_a_second_of_the_last_word_nothing_is_looked_at_and_what_changed_is_said_after_it() -> None:
+    cadence = Cadence(10.0)
+    assert not cadence.too_soon(100.0)
+    cadence.said(make_status(FACTS), 100.0)
+    assert cadence.too_soon(100.5)
+    assert cadence.wait_s(100.5) == 0.5
+    assert not cadence.too_soon(101.0)
+    cadence.force()
+    assert not cadence.too_soon(100.5)
+
+
 def test_a_changed_counter_alone_is_no_reason_to_speak() -> None:
     cadence = Cadence(10.0)
     cadence.said(make_status(FACTS), 100.0)

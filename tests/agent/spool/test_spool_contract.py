@@ -262,9 +262,9 @@ def test_a_jobs_state_and_its_records_are_one_transaction(tmp_path: Path) -> Non
     spool = Spool.open(tmp_path / "s.db", SetClock())
     row = JobRow(b"j" * 16, 99, "finished", 1, b"job")
     with pytest.raises(RecordTooLarge):
-        spool.record([Event("finished"), Event("x" * 40_000)], job=row)
+        spool.record([Event("finished"), Event("x" * 40_000)], jobs=[row])
     assert spool.jobs() == []
-    spool.record([Event("finished"), sample()], job=row)
+    spool.record([Event("finished"), sample()], jobs=[row])
     spool.close()
     spool = Spool.open(tmp_path / "s.db", SetClock())
     assert spool.jobs() == [row]

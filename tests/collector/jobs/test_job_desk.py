@@ -63,7 +63,11 @@ class Desk:
                 raise CannotAnswer("unknown_board", f"no board {board}")
 
         self.keeper = JobKeeper(JobBook(100, presence.agents), self.store)
-        self.desk = JobDesk(self.keeper, JobSources(reader, check_board, lambda _: cached), self.sent.put, lambda: NOW)
+        self.desk = JobDesk(self.keeper, JobSources(reader, check_board, lambda _: cached), self.say, lambda: NOW)
+
+    def say(self, publications) -> None:
+        for each in publications:
+            self.sent.put(each)
 
     def ask(self, *bodies: object, kind="profile") -> None:
         for body in bodies:

@@ -55,6 +55,11 @@ class FakeReplies:
         return True
 
 
+class FakeOutbox:
+    def put(self, publications) -> None:
+        assert not list(publications)
+
+
 class MemoryStore:
     """Keeps jobs for as long as it lives."""
 
@@ -84,13 +89,24 @@ class Rig:
         self.live = LiveState(Config(), 0, "1")
         self.jobs = JobKeeper(JobBook(10, self.live.agents()), MemoryStore())
         self.desk = FakeReplies()
+        self.outbox = FakeOutbox()
         self.ingest = Ingest("main", lambda _: None, watchdog, clock.monotonic_s)
         self.backlog = 0
         duties = Duties(
             self.noted.append, lambda *each: self.quarantined.append(each), lambda: self.dead, lambda: self.backlog
         )
         self.control = Control(
-            self.live, self.ingest, watchdog, self.connection, self.replies, self.jobs, self.desk, duties, clock, 10.0
+            self.live,
+            self.ingest,
+            watchdog,
+            self.connection,
+            self.replies,
+            self.jobs,
+            self.desk,
+            self.outbox,
+            duties,
+            clock,
+            10.0,
         )  # type: ignore[arg-type]
         self.control.connected()
 
@@ -263,7 +279,7 @@ def test_a_step_that_fails_leaves_the_others_to_do_theirs():
         raise RuntimeError("a defect")
 
     rig.control = Control(
-        rig.live, rig.ingest, Watchdog(30.0), rig.connection, rig.replies, rig.jobs, rig.desk,
+        rig.live, rig.ingest, Watchdog(30.0), rig.connection, rig.replies, rig.jobs, rig.desk, rig.outbox,
         Duties(fail, fail, list), Clock(lambda: 1, lambda: rig.now_s), 10.0,
     )  # type: ignore[arg-type]  # fmt: skip
     rig.hear(online("b1"))
