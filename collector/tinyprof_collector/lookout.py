@@ -14,6 +14,7 @@ from tinyprof_collector.regressions.kept import WatchFile
 from tinyprof_collector.regressions.thread import KeepsRegressions, RegressionThread
 from tinyprof_collector.regressions.watch import BoardKey, Change, Watch
 from tinyprof_collector.stores.store import Arrival, Store
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary, CollectorStatus, Regression
 
 
@@ -31,6 +32,7 @@ class Lookout:
     def __init__(self, config: Config, kept: WatchFile, stores: Iterable[Store], clock: Clock) -> None:
         """`kept` is open and stays the caller's to close."""
         self._enabled = config.regressions.enabled
+        self._partitions = self._ours = frozenset(config.partitions)
         self._webhook = Webhook(config.alerts, Random()) if config.alerts.url else None
         self._alerts: Alerts | None = None
         if self._webhook is not None:
@@ -65,6 +67,10 @@ class Lookout:
         if self._enabled:
             self._watch.stored(arrivals)
 
+    def leave(self, taken: Iterable[int]) -> None:
+        """Partitions that another collector has claimed: what stands there is its to tell."""
+        self._ours = self._partitions - frozenset(taken)
+
     def forget(self, board: BoardKey) -> None:
         """A board is forgotten: it is watched anew."""
         self._watch.forget(board)
@@ -87,7 +93,9 @@ class Lookout:
 
     def standing(self) -> list[Regression]:
         """What stands for all boards, newest first."""
-        return self._watch.standing() if self._enabled else []
+        if not self._enabled:
+            return []
+        return [one for one in self._watch.standing() if partition_of(one.node) in self._ours]
 
     def counters(self) -> dict[str, int]:
         """What was counted since the start, and what stands now."""

@@ -366,6 +366,7 @@ class Collector:
         taken = self._pipeline.taken
         self._ingest.leave(taken)
         self._live.leave(taken)
+        self._lookout.leave(taken)
 
     # ---- the control thread
 
