@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 from brokers import make_broker
 from click.testing import CliRunner
+from faults.stranger import Stranger
 from influxd import Influxd
 from redis_server import RedisServer
 from roles import until
-from several_site import ALL, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite
+from several_site import ALL, HALVES, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite
 
 from tinyprof.cli import tinyprof
 from tinyprof.fleet import Fleet, FleetError
@@ -180,3 +181,38 @@ def test_the_check_asks_the_redis_too_and_shows_no_password(site, redis):
     said = CliRunner().invoke(tinyprof, ["collector", "check", "--config", str(config), "--json"])
     assert said.exit_code == 1
     assert json.loads(said.stdout)["state"].startswith(f"redis redis://127.0.0.1:{redis.port}/0: ")
+
+
+def test_what_one_has_in_quarantine_is_counted_by_who_serves_its_node_now(site, chance):
+    for name, partitions in HALVES.items():
+        site.serve(name, partitions)
+    for agent in site.agents.values():
+        site.start_agent("--count", "30", agent=agent)
+    stranger = Stranger(site.broker.url, site.obligations)
+    stranger.start()
+    try:
+        stranger.send_poison(chance)
+        until("it is acknowledged", stranger.send_what_is_owed)
+        site.collectors["two"].kill()
+        site.serve("one", ALL)
+        assert quarantined(site) == (stranger.poison, {"one": 0})
+        stranger.send_poison(chance)  # which the other one's quarantine gets
+        until("it is acknowledged", stranger.send_what_is_owed)
+        site.serve("two", HIGH)
+        site.until_says("one", "leaves what two has", lambda status: len(status.partitions) == 8)
+        until("two knows all", lambda: quarantined(site) == (stranger.poison, {"one": 4, "two": 4}))
+        site.serve("two", HIGH)
+        assert quarantined(site) == (stranger.poison, {"one": 4, "two": 4})
+    finally:
+        stranger.stop()
+    site.settle_all()
+    site.judge(poison=stranger.poison)
+
+
+def quarantined(site: SeveralSite) -> tuple[int, dict[str, int]]:
+    """How many records the ledger calls quarantined, and how many each collector can list."""
+    with site.fleet(3.0) as fleet:
+        listed = fleet.quarantine("list")
+        rows = fleet.ledger().rows
+    records = {name: sum(item.seq is not None for item in reply.items) for name, reply in listed.items()}
+    return sum(row.quarantined for row in rows), records

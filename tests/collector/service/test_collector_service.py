@@ -347,6 +347,12 @@ def test_a_part_of_the_fleet_is_served_and_the_rest_left_alone(broker, tmp_path)
         assert [view.status.node for view in status.agents] == [own]
         assert status.collector.partitions == partitions
         assert status.ledger["stored"] == 1
+        assert running.stop()
+        # What the store has of boards that are another collector's now is not told by this one.
+        others = [partition for partition in range(16) if partition != partition_of(own)]
+        running = started(Config(broker=broker.url, state_dir=str(tmp_path), partitions=others, status_interval_s=0.5))
+        boards = ask(client, "boards", BoardsRequest(), BoardsReply).boards
+        assert own not in {board.node for board in boards}
     finally:
         for each in (*agents, client):
             each.stop()
