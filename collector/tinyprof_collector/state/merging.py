@@ -32,9 +32,11 @@ def merged(before: SharedAccount | None, mine: AccountImage, moves: Moves, me: s
     _say(account, base, mine)
     holders = {name: RangeSet(pairs) for name, pairs in (before.holders if before is not None else {}).items()}
     _enter(account, moves)
-    _quarantine(account, moves, holders.setdefault(me, RangeSet()))
+    if moves.quarantined:
+        _quarantine(account, moves, holders.setdefault(me, RangeSet()))
     for end in ENDS:
-        for first, last in getattr(moves, end):
+        ranges: RangeSet = getattr(moves, end)
+        for first, last in ranges or ():
             _end(account, holders, first, last, end, me)
     account.fold_evicted()
     resent = dict(before.resent) if before is not None else {}
@@ -46,6 +48,8 @@ def merged(before: SharedAccount | None, mine: AccountImage, moves: Moves, me: s
 
 def seen_by(shared: SharedAccount, me: str) -> AccountImage:
     """A shared account as one collector sees it."""
+    if not shared.holders and set(shared.resent) <= {me}:
+        return shared.image
     elsewhere = RangeSet(pair for name, pairs in shared.holders.items() if name != me for pair in pairs)
     for first, last in shared.holders.get(me, ()):
         elsewhere.discard(first, last)
@@ -66,9 +70,9 @@ def _say(account: Account, base: AccountImage, mine: AccountImage) -> None:
 
 
 def _enter(account: Account, moves: Moves) -> None:
-    for first, last in moves.on_word:
+    for first, last in moves.on_word or ():
         account.on_word += account.accounted.add(first, last)
-    for first, last in moves.evicted:
+    for first, last in moves.evicted or ():
         account.evicted.update(account.accounted.absent(first, last))
         account.accounted.add(first, last)
 
@@ -87,6 +91,13 @@ def _end(account: Account, holders: dict[str, RangeSet], first: int, last: int, 
     entering = account.accounted.absent(first, last) + account.evicted.within(first, last)
     account.evicted.discard(first, last)
     account.accounted.add(first, last)
+    entered = sum(b - a + 1 for a, b in entering)
+    if account.quarantined:
+        entered += _leave_quarantine(account, holders, first, last, end, me)
+    setattr(account, end, getattr(account, end) + entered)
+
+
+def _leave_quarantine(account: Account, holders: dict[str, RangeSet], first: int, last: int, end: End, me: str) -> int:
     leaving = RangeSet(account.quarantined.within(first, last))
     for name, held in holders.items():
         if end != "discarded" or name == me:
@@ -96,5 +107,4 @@ def _end(account: Account, holders: dict[str, RangeSet], first: int, last: int, 
                 leaving.discard(a, b)
     for a, b in leaving:
         account.quarantined.discard(a, b)
-    entered = leaving.count() + sum(b - a + 1 for a, b in entering)
-    setattr(account, end, getattr(account, end) + entered)
+    return leaving.count()
