@@ -10,7 +10,8 @@ Which collector serves a partition is a claim with a number that rises with each
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,6 +39,7 @@ MAX_TRIES = 20
 KEPT_REVISIONS = 100_000
 """How long it is remembered which account changed when; who looks around more seldom loads all anew."""
 EPOCH_BYTES = 16
+GENERATION_BYTES = 8
 
 
 @dataclass(slots=True)
@@ -56,8 +58,17 @@ class _Share:
 class RedisState:
     """Keeps accounts for one of several collectors. All calls come from the pipeline's thread."""
 
-    def __init__(self, link: RedisLink, collector: str, partitions: Collection[int]) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        collector: str,
+        partitions: Collection[int],
+        ids: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self._link = link
+        self._ids = ids
+        self._generation = b""
+        """Names what is kept, from its beginning until it is lost: whoever notices a loss gives it a new name."""
         self._me = collector
         self._partitions = sorted(partitions)
         self._seen: dict[int, int] = {}
@@ -73,6 +84,7 @@ class RedisState:
         """Claims the partitions and reads what was kept of them. Raises StateFailed."""
         self.check_server()
         with self._answered():
+            self._agree_on_generation()
             found = self._read_all()
             self._claim_partitions()
         images, sums = [], []
@@ -119,9 +131,11 @@ class RedisState:
         key, told = self._link.key, Told()
         with self._answered():
             asked = self._link.commands.pipeline(transaction=False)
+            asked.get(key("generation"))
             asked.hgetall(key("claims"))
             asked.mget([key(number, "revision") for number in self._partitions])
-            claims, revisions = asked.execute()
+            generation, claims, revisions = asked.execute()
+            self._check_generation(generation)
             self._taken = _newer(claims, self._claims, self._me)
             for number, revision in zip(self._partitions, map(_number, revisions), strict=True):
                 self._check_revision(number, revision)
@@ -190,6 +204,19 @@ class RedisState:
             sums = cast("list[bytes | None]", redis.hmget(key(number, "totals"), cast("Any", nodes)))
             told.totals.extend(_readable([one for one in sums if one is not None], NodeTotals))
 
+    def _agree_on_generation(self) -> None:
+        key, redis = self._link.key("generation"), self._link.commands
+        if self._lost and redis.get(key) == self._generation:
+            redis.set(key, self._ids(GENERATION_BYTES))
+        redis.set(key, self._ids(GENERATION_BYTES), nx=True)
+        self._generation = cast("bytes", redis.get(key) or b"")
+
+    def _check_generation(self, generation: bytes | None) -> None:
+        """Raises StateLost where what is there is not what we loaded, however far it has come since."""
+        if generation != self._generation:
+            self._lost = True
+            raise StateLost(f"redis {self._link.where} has lost what it kept")
+
     def _check_revision(self, number: int, revision: int) -> None:
         """Raises StateLost where a partition went back in time, or so far ahead that it has to be loaded anew."""
         seen = self._seen.get(number, revision)
@@ -231,7 +258,9 @@ class RedisState:
             asked.get(key(share.number, "revision"))
             asked.hmget(key(share.number, "accounts"), [_name_of(image) for image in images] or [b""])
             asked.hmget(key(share.number, "totals"), [image.node.encode() for image in share.summed] or [b""])
-        found = asked.execute()
+        asked.get(key("generation"))
+        *found, generation = asked.execute()
+        self._check_generation(generation)
         for at, share in enumerate(shares):
             revision, accounts, totals = found[3 * at : 3 * at + 3]
             share.before = _number(revision)

@@ -186,3 +186,22 @@ def test_every_record_is_in_exactly_one_class_whatever_happens(make, new_bench, 
                 assert (row.head, row.in_spool, row.missing) == (world.agent.head, 0, 0)
         finally:
             bench.stop()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(STEPS), min_size=5, max_size=40), st.integers(0, 2**32), st.integers(2, 6))
+def test_two_collectors_that_both_serve_an_agent_account_each_record_once(make, new_pair, steps, seed, max_items):
+    with tempfile.TemporaryDirectory() as folder:
+        pair = new_pair(Path(folder), max_items, seed)
+        world = World(pair, make, seed)
+        try:
+            for name in steps:
+                world.step(name)
+                world.check()
+            world.drain()
+            world.check()
+            pair.note_status(world.agent.status())
+            for row in pair.ledger().rows:
+                assert (row.head, row.in_spool, row.missing) == (world.agent.head, 0, 0)
+        finally:
+            pair.stop()

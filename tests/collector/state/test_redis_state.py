@@ -359,3 +359,23 @@ def test_a_redis_that_has_forgotten_is_noticed_and_the_stores_are_to_be_asked(ow
         one.keep()
     one.load()
     assert not one.ledger.rows()
+
+
+def test_a_loss_is_noticed_however_much_others_have_kept_since(make, clean):
+    one = make("a")
+    one.settle(1, 10)
+    one.keep()
+    with clean.client() as client:
+        client.flushall()
+    other = make("b")
+    for seq in range(1, 6):
+        other.settle(seq, seq)
+        other.keep()
+    one.settle(11, 11)
+    with pytest.raises(StateLost, match="has lost what it kept"):
+        one.keep()
+    with pytest.raises(StateLost):
+        one.state.look_around()
+    one.load()
+    other.look_around()
+    assert one.row() == other.row()
