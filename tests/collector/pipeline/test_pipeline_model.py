@@ -132,13 +132,13 @@ class World:
 
     def check(self):
         agent, bench = self.agent, self.bench
+        reply = bench.pipeline.ledger(verify=True)
         in_store = set(self.make.stored_seqs(bench.folder))
         assert not in_store & (agent.poison | agent.old)
         for first, last in agent.acknowledged:
             for seq in range(first, last + 1):
                 known = seq in in_store | agent.poison | agent.old | agent.told_evicted
                 assert known, f"{seq} was acknowledged and is nowhere"
-        reply = bench.pipeline.ledger(verify=True)
         assert reply.ok, reply.problems
         for row in reply.rows:
             assert row.verified == len(in_store)
