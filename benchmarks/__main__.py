@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    "agent", "spool", "collector", "cached_answers", "regressions", "jobs", "influx", "dashboard", "engine", "firmware",
-    "probe_cost",
+    "agent", "spool", "collector", "shared_state", "cached_answers", "regressions", "jobs", "influx", "dashboard",
+    "engine", "firmware", "probe_cost",
 )  # fmt: skip
 
 
