@@ -25,6 +25,8 @@ from tinyprof_protocol.connection import Message
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
 from influxd import ORG, TOKEN, Influxd
 
+UNWATCHED = "[regressions]\nenabled = false\n"
+"""The watch for regressions is no part of storing, has a rate of its own, and finds one in every made-up run."""
 BARE = str(Path(__file__).parent / "influx_bare.py")
 
 
@@ -135,10 +137,10 @@ def run_bare(bench: Bench, messages: list[Message], records: int, lines: str) ->
     return written
 
 
-def run_collector(bench: Bench, messages: list[Message], owed: dict[str, int], store: str = "") -> Written:
+def run_collector(bench: Bench, messages: list[Message], owed: dict[str, int], more: str = UNWATCHED) -> Written:
     """The real service until it has acknowledged all."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, bench.bucket() as bucket:
-        config = bench.collector_config(folder, broker.url, bucket, RAISED, store)
+        config = bench.collector_config(folder, broker.url, bucket, RAISED + more)
         with child([sys.executable, "-m", "tinyprof_collector", "--config", str(config)], "is ready") as (pid, _):
             listener = SackListener(broker.url, owed)
             base = bench.cpu_s()
@@ -171,6 +173,7 @@ def measure_path(
         for name, run in {
             "limit_two_posts": lambda: run_limit(bench, whole, count, 2),
             "collector": lambda: run_collector(bench, messages, owed),
+            "collector_and_watch": lambda: run_collector(bench, messages, owed, ""),
             "bare_loop": lambda: run_bare(bench, messages, count, "whole"),
             "limit_one_post": lambda: run_limit(bench, whole, count, 1),
             "bare_loop_plain_lines": lambda: run_bare(bench, messages, count, "plain"),

@@ -10,12 +10,14 @@ from tinyprof_collector.regressions.kept import WatchFile
 from tinyprof_collector.regressions.watch import BoardKey, Change, Watch
 from tinyprof_collector.stores.store import Arrival, StoreFailed
 from tinyprof_protocol.presence import Regression
-from tinyprof_protocol.records import Record, Result
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 1000
-"""Runs looked at in `POLL_S`: 4,000 a second. Of a backlog that comes faster the rest is passed over."""
+MAX_WAITING = 2000
+"""Two posts' worth at the full load of a fleet. Of a backlog that comes faster than they are looked at, the rest is
+passed over."""
+MAX_LOOKED_AT = 250
+"""Runs looked at in `POLL_S`: 1,000 a second, which is the full load. More would be taken from storing them."""
 MAX_FORGET = 10_000
 POLL_S = 0.25
 KEEP_EVERY_S = 60.0
@@ -49,7 +51,7 @@ class RegressionThread:
         """`tell` hears each change once it is kept, from this thread."""
         self._watch, self._kept, self._stores, self._tell = watch, kept, stores, tell
         self._wall_ns, self._monotonic_s = wall_ns, monotonic_s
-        self._waiting: deque[tuple[str, Record]] = deque()
+        self._waiting: deque[Arrival] = deque()
         self._forget: deque[BoardKey] = deque(maxlen=MAX_FORGET)
         self._standing: dict[BoardKey, list[Regression]] = {}
         self._kept_s = self._stored_s = monotonic_s()
@@ -76,11 +78,11 @@ class RegressionThread:
     def stored(self, arrivals: Iterable[Arrival]) -> None:
         """Takes what the stores have; what there is no room for is not looked at, and counted."""
         for arrival in arrivals:
-            if isinstance(arrival.record.body, Result):
-                if len(self._waiting) >= MAX_WAITING:
-                    self._counts["watch_over_bound"] += 1
-                    continue
-                self._waiting.append((arrival.node, arrival.record))
+            # Whether it is a run is looked at by the thread: its record may have to be decoded again.
+            if len(self._waiting) < MAX_WAITING:
+                self._waiting.append(arrival)
+            else:
+                self._counts["watch_over_bound"] += 1
 
     def forget(self, board: BoardKey) -> None:
         """A board is forgotten: it is watched anew."""
@@ -122,9 +124,9 @@ class RegressionThread:
         changes: list[Change] = []
         while self._forget:
             self._watch.forget([self._forget.popleft()])
-        for _ in range(len(self._waiting)):
-            node, record = self._waiting.popleft()
-            changes += self._watch.take(node, record, now_ns)
+        for _ in range(len(self._waiting) if self._stopping.is_set() else min(len(self._waiting), MAX_LOOKED_AT)):
+            arrival = self._waiting.popleft()
+            changes += self._watch.take(arrival.node, arrival.record, now_ns)
         changes += self._watch.tick(now_ns)
         if changes or now_s - self._kept_s >= KEEP_EVERY_S:
             self._keep(changes, now_s)

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from tinyprof_collector.config import RegressionsConfig
 from tinyprof_collector.regressions.kept import MAX_OWED, WatchFile
-from tinyprof_collector.regressions.thread import MAX_WAITING, RegressionThread
+from tinyprof_collector.regressions.thread import MAX_LOOKED_AT, MAX_WAITING, RegressionThread
 from tinyprof_collector.regressions.watch import DAY_NS, Change, Watch
 from tinyprof_collector.regressions.watched import WATCHED, line_of
 from tinyprof_collector.stores.store import Arrival, StoreFailed
@@ -232,6 +232,9 @@ def test_what_there_is_no_room_for_is_counted(tmp_path):
     bench = Bench(tmp_path / "r.sqlite", Shelf())
     bench.feed(*level(100, MAX_WAITING + 7))
     assert bench.thread.counters()["watch_over_bound"] == 7
+    assert bench.thread.counters()["watch_runs"] == MAX_LOOKED_AT
+    for _ in range(1, MAX_WAITING // MAX_LOOKED_AT):
+        bench.thread.round()
     assert bench.thread.counters()["watch_runs"] == MAX_WAITING
     bench.file.close()
 
