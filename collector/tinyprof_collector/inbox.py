@@ -7,6 +7,7 @@ wait behind the backlogs of all agents.
 
 import threading
 from collections import deque
+from itertools import islice
 
 from msgspec import Struct
 
@@ -23,7 +24,7 @@ the 2 s after which an agent sends again; and decoded they take up to a hundred 
 LARGE_BYTES = 2048
 AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
-MUCH_BYTES = 4 * 1024 * 1024
+MUCH_BYTES = 2 * 1024 * 1024
 """From here on what waits would take several lists, and batches of the newest end are looked for."""
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
@@ -68,16 +69,25 @@ class Inbox:
         self._size = 0
         self._bytes = 0
         self._turn_of_newest = 0
+        self.copies = 0
+        """Batches that fell because they waited here already."""
         self._closed = False
         self._counts = Counts()
 
     def put(self, message: Message) -> bool:
-        """Takes a message in, or lets it fall and counts it as deferred (False)."""
+        """Takes a message in, or lets it fall and counts it as deferred (False).
+
+        A copy of one that waits falls too: an agent that hears nothing sends again, and its copies would take the
+        places of what is new.
+        """
         levels = message.topic.split("/", _NODE_LEVEL + 1)
         node = levels[_NODE_LEVEL] if len(levels) > _NODE_LEVEL else ""
         size = len(message.payload)
         with self._changed:
             queue = self._queues.get(node)
+            if queue is not None and _has_copy(queue, message.payload):
+                self.copies += 1
+                return False
             if (
                 (queue is not None and len(queue) >= self._max_of_one)
                 or self._size >= self._max_messages
@@ -177,6 +187,10 @@ class Inbox:
     def __len__(self) -> int:
         """How many messages wait."""
         return self._size
+
+
+def _has_copy(queue: deque[_Waiting], payload: bytes) -> bool:
+    return any(waiting.message.payload == payload for waiting in islice(queue, MAX_OF_ONE_AGENT))
 
 
 def _span(waiting: _Waiting) -> Span | None:

@@ -344,7 +344,8 @@ class Collector:
         kept = self._state.check() or self._quarantine.check() or ""
         if holding is not None and not kept and not any(stores.values()):
             kept = holding.reason
-        counters = {**self._pipeline.counters(), "inbox_deferred": sum(self._inbox.deferred().values())}
+        fell = {"inbox_deferred": sum(self._inbox.deferred().values()), "inbox_copies": self._inbox.copies}
+        counters = {**self._pipeline.counters(), **fell}
         sums = self._sums
         view = PipelineView(
             stores, kept, counters, sums.totals, sums.missing, sums.quarantined,

@@ -85,6 +85,16 @@ def test_one_agent_may_have_eight_and_the_rest_is_deferred():
     assert inbox.put(message("a.a", 8))
 
 
+def test_a_copy_of_what_waits_takes_no_place():
+    inbox = Inbox()
+    for _ in range(2):
+        assert [inbox.put(message("a.a", number)) for number in range(4)] == [inbox.copies == 0] * 4
+    assert inbox.put(message("b.b", 0)), "another agent's"
+    assert (len(inbox), inbox.copies, inbox.deferred()) == (5, 4, {})
+    inbox.take()
+    assert inbox.put(message("a.a", 0)), "what was taken may come again"
+
+
 def test_all_together_are_bounded_in_number_and_bytes():
     inbox = Inbox(max_messages=2)
     assert [inbox.put(message(node, 0)) for node in ("a.a", "b.b", "c.c")] == [True, True, False]
