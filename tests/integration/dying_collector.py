@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tinyprof_collector import config, service
+from tinyprof_collector import config, opened, service
 from tinyprof_collector.ledger_image import Changes, Told
 from tinyprof_collector.state.opening import open_state
 from tinyprof_collector.state.state import State
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--die-at", type=int, required=True)
     options = parser.parse_args()
-    service.open_state = lambda config, folder: dying(open_state(config, folder), options.die_at)
+    opened.open_state = lambda config, folder: dying(open_state(config, folder), options.die_at)
     return service.run(config.load_config(options.config))
 
 
