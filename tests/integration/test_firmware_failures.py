@@ -111,7 +111,7 @@ def working() -> Iterator[Callable[[FirmwareBoard], tuple[Callable[[str], Result
 
     yield begin
     for worker in workers:
-        assert worker.stop(PATIENCE_S)
+        assert worker.stop(0.0, PATIENCE_S)
 
 
 def test_a_board_that_hangs_is_reset_and_goes_on(board: FirmwareBoard, working: Any) -> None:
