@@ -92,10 +92,11 @@ class Asked:
             if entry.id not in begun:
                 begun.add(entry.id)
                 self._jobs.count("jobs_asked")
-                if run.id == entry.id:
-                    self._jobs.runs.dispatcher.put(run)
-                else:
+                if run.id != entry.id:
                     self._jobs.count("jobs_joined")
+                # Its own job may be cancelled already, and this one joined to it.
+                if run.place is None and not self._jobs.runs.dispatcher.waits(run):
+                    self._jobs.runs.dispatcher.put(run)
             targets[run.target] = None
             entry.told = run.state
             actions.append(Answer(to, self._reply(entry, now_ns)))

@@ -40,6 +40,8 @@ class Deadlines:
         return actions + self._jobs.runs.dispatch(freed, now_ns)
 
     def _expire(self, run: Run, now_ns: int) -> list[Action]:
+        if run.finished_ns is not None:
+            run.finished_ns = min(run.finished_ns, now_ns)  # the clock may have been set back
         if run.finished_ns is not None and now_ns - run.finished_ns > RESULT_GRACE_S * S:
             return self._jobs.end_run(run, "finished", "it finished, but its result has not come", now_ns)
         if run.finished_ns is None and now_ns > run.job.deadline_ns + _grace_s(run) * S:

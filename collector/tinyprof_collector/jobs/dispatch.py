@@ -33,6 +33,11 @@ class Dispatcher:
         job = run.job
         self._lanes.put(run.target, Waiting(run.id, run.client, job.priority, job.deadline_ns, self._arrivals))
 
+    def waits(self, run: Run) -> bool:
+        """Whether a run waits for its turn."""
+        lane = self._lanes.lanes.get(run.target)
+        return lane is not None and run.id in lane
+
     def place(self, run: Run, board: BoardKey) -> None:
         """A run is with a board, and waits for its turn no longer."""
         self._lanes.remove(run.target, run.id)

@@ -29,6 +29,8 @@ class Register:
     """By run, until they are kept."""
     _result_users: dict[bytes, int] = field(default_factory=dict)
     """How many jobs have the result of a run."""
+    _without_result: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    """By run, the jobs that finished and whose result has not come."""
     _changed: dict[bytes, None] = field(default_factory=dict)
     _gone: list[bytes] = field(default_factory=list)
     _results_gone: list[bytes] = field(default_factory=list)
@@ -45,6 +47,8 @@ class Register:
             self.ended[entry.id] = None
         if entry.has_result:
             self._result_users[entry.run_id] = self._result_users.get(entry.run_id, 0) + 1
+        elif entry.ended == "finished":
+            self._miss(entry)
 
     def make_room(self, weight: int) -> bool:
         """Room for one more job of that weight; False where nothing that has ended can go for it."""
@@ -72,10 +76,26 @@ class Register:
         self.change(entry.id)
         if record is not None:
             self.add_result(entry, record)
+        elif entry.ended == "finished":
+            self._miss(entry)
+
+    def _miss(self, entry: Entry) -> None:
+        self._without_result.setdefault(entry.run_id, {})[entry.id] = None
+
+    def _miss_no_longer(self, entry: Entry) -> None:
+        missing = self._without_result.get(entry.run_id, {})
+        missing.pop(entry.id, None)
+        if not missing:
+            self._without_result.pop(entry.run_id, None)
+
+    def without_result(self, run_id: bytes) -> list[Entry]:
+        """The jobs of a run that finished and whose result has not come."""
+        return [self.entries[job_id] for job_id in self._without_result.get(run_id, ())]
 
     def add_result(self, entry: Entry, record: Record) -> None:
         """A job that has ended has a result."""
         entry.has_result = True
+        self._miss_no_longer(entry)
         self.change(entry.id)
         self._results[entry.run_id] = record
         self._result_users[entry.run_id] = self._result_users.get(entry.run_id, 0) + 1
@@ -94,6 +114,7 @@ class Register:
         self._changed.pop(entry.id, None)
         self._weight -= entry.weight
         self._gone.append(entry.id)
+        self._miss_no_longer(entry)
         if not entry.has_result:
             return
         self._result_users[entry.run_id] -= 1

@@ -69,10 +69,10 @@ class Told:
         return []
 
     def _take_late(self, body: Event | Result, record: Record) -> None:
-        """The result of a run that was given up: who asks again gets it."""
-        entry = self._jobs.entries.get(body.job_id or b"")
-        if isinstance(body, Result) and entry is not None and entry.ended == "finished" and not entry.has_result:
-            self._jobs.register.add_result(entry, record)
+        """The result of a run that was given up: whoever of its jobs asks again gets it."""
+        if isinstance(body, Result):
+            for entry in self._jobs.register.without_result(body.job_id or b""):
+                self._jobs.register.add_result(entry, record)
 
     def status(self, status: AgentStatus, now_ns: int) -> list[Action]:
         """An agent's status: each run that it does not list is sent again; a cancellation while it does."""
@@ -86,7 +86,7 @@ class Told:
                 continue
             if run.cancelling and run_id not in held and run.state == "queued":
                 actions += self._jobs.end_run(run, "cancelled", "before its agent had it", now_ns)
-            elif (run_id in held) == run.cancelling and now_ns - run.sent_ns >= RESEND_AFTER_S * S:
+            elif (run_id in held) == run.cancelling and not 0 <= now_ns - run.sent_ns < RESEND_AFTER_S * S:
                 actions += self._jobs.runs.send(run, now_ns)
         return actions + self._jobs.runs.dispatch(self._jobs.runs.dispatcher.boards_of(status.node), now_ns)
 

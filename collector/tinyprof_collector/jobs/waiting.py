@@ -16,6 +16,7 @@ BoardKey = tuple[str, str]
 """Node and board."""
 Target = BoardKey | Where
 MAX_CLIENTS_REMEMBERED = 4096
+MAX_STALE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,41 @@ class Lane:
 
     _rings: dict[int, OrderedDict[str, _Heap]] = field(default_factory=dict)
     _alive: dict[bytes, int] = field(default_factory=dict)
+    _stale: int = 0
+    """How many in the heaps wait no longer, or elsewhere."""
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._alive
 
     def __len__(self) -> int:
         return len(self._alive)
 
     def put(self, waiting: Waiting) -> None:
         """Adds a run; one that waits already gets its new place."""
+        self._stale += waiting.run_id in self._alive
         self._alive[waiting.run_id] = waiting.arrival
         heap = self._rings.setdefault(waiting.priority, OrderedDict()).setdefault(waiting.client, [])
         heapq.heappush(heap, (waiting.deadline_ns, waiting.arrival, waiting))
+        self._tidy()
 
     def remove(self, run_id: bytes) -> bool:
         """Takes a run out; False if it does not wait here."""
-        return self._alive.pop(run_id, None) is not None
+        found = self._alive.pop(run_id, None) is not None
+        self._stale += found
+        self._tidy()
+        return found
+
+    def _tidy(self) -> None:
+        """Drops what is stale once it is the greater part: where a board is away nobody takes anything."""
+        if self._stale <= MAX_STALE + len(self._alive):
+            return
+        for ring in self._rings.values():
+            for client, heap in ring.items():
+                ring[client] = [one for one in heap if self._alive.get(one[2].run_id) == one[1]]
+                heapq.heapify(ring[client])
+            for client in [client for client, heap in ring.items() if not heap]:
+                del ring[client]
+        self._stale = 0
 
     def head(self) -> Waiting | None:
         """The run whose turn it is."""
@@ -61,6 +84,7 @@ class Lane:
                 client, heap = next(iter(ring.items()))
                 while heap and self._alive.get(heap[0][2].run_id) != heap[0][1]:
                     heapq.heappop(heap)
+                    self._stale -= 1
                 if heap:
                     return heap[0][2]
                 del ring[client]
