@@ -59,6 +59,7 @@ class Site:
     """A book with the agents around it; `ask` keeps what is new as the keeper does."""
 
     def __init__(self, max_jobs: int = 100, boards=("b1",), node=NODE) -> None:
+        self.max_jobs = max_jobs
         self.presence = Presence()
         self.book = JobBook(max_jobs, self.presence.agents)
         self.rows = {}
@@ -96,7 +97,7 @@ class Site:
 
     def restarted(self) -> "Site":
         """The collector after a kill: only what was kept is known, and no agent has spoken."""
-        again = Site(boards=())
+        again = Site(self.max_jobs, boards=())
         again.rows, again.results = dict(self.rows), dict(self.results)
         again.book.restore(sorted(self.rows.values(), key=lambda kept: kept.asked_ns))
         return again
