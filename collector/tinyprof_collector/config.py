@@ -229,6 +229,8 @@ class AlertsConfig(Struct, frozen=True, forbid_unknown_fields=True):
         """Raises ValueError for a URL that is none."""
         if self.url and not re.match(r"https?://[^/\s]", self.url):
             raise ValueError("url: not http://host/path or https://host/path")
+        if "@" in self.url.partition("://")[2].split("/")[0]:
+            raise ValueError("url: no user and password there; put a token in a file and name it in token_file")
 
     def __repr__(self) -> str:
         return f"AlertsConfig(url={'set' if self.url else 'none'})"

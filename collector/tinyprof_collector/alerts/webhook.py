@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import logging
 import queue
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -25,6 +26,7 @@ MAX_WAITING: Final = 1000
 FIRST_DELAY_S: Final = 1.0
 MAX_DELAY_S: Final = 300.0
 JITTER: Final = 0.2
+_CUT_AGAIN_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,36 @@ def judge(status: int) -> Delivery:
 def delay_s(attempt: int, rng: Random) -> float:
     """How long to wait after so many failed tries: doubling to five minutes, with jitter."""
     return float(min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (attempt - 1)) * (1 + JITTER * rng.uniform(-1, 1)))
+
+
+class _Limit:
+    """Cuts an exchange that takes too long as a whole: the limit of a socket begins anew with each byte that comes.
+
+    Raises TimeoutError at its end then, whatever the exchange itself ended with.
+    """
+
+    def __init__(self, limit_s: float, connection: http.client.HTTPConnection) -> None:
+        self._limit_s = limit_s
+        self._connection = connection
+        self._done = threading.Event()
+        self._over = False
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._watch, name="webhook-limit", daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._over:
+            raise TimeoutError
+
+    def _watch(self) -> None:
+        self._over = not self._done.wait(self._limit_s)
+        while not self._done.is_set():
+            found = self._connection.sock  # None until it is connected
+            if found is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(found, socket.SHUT_RDWR)
+            self._done.wait(_CUT_AGAIN_S)
 
 
 class Webhook:
@@ -109,9 +141,10 @@ class Webhook:
     def _post(self, payload: bytes) -> Delivery:
         try:
             headers = {"Content-Type": "application/json", "User-Agent": "tinyprof", **self._authorization()}
-            with contextlib.closing(self._connection()) as connection:
+            with contextlib.closing(self._connection()) as connection, _Limit(self._config.timeout_s, connection):
                 connection.request("POST", self._path(), payload, headers)
-                return judge(connection.getresponse().status)
+                status = connection.getresponse().status
+            return judge(status)
         except TimeoutError:
             return Delivery(done=False, why=f"no answer within {self._config.timeout_s:g} s")
         except (OSError, http.client.HTTPException, ValueError) as why:

@@ -1,8 +1,10 @@
 """The webhook against a real HTTP server that takes, refuses, fails, hangs, redirects; and over TLS."""
 
+import contextlib
 import http.server
 import logging
 import queue
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -129,6 +131,61 @@ def test_one_that_says_nothing_is_given_up_after_its_tries(receivers, caplog):
     webhook.stop(WAIT_S)
     assert webhook.counts["alerts_dropped"] == 1
     assert "no answer within 0.1 s" in caplog.text
+
+
+class Dripping:
+    """Answers each connection with `first`, then with a byte every so often, for ever."""
+
+    def __init__(self, first: bytes, drip: bytes) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
+        self.stopping = threading.Event()
+        self._first, self._drip = first, drip
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self.stopping.is_set():
+            connection, _ = self.listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(self._first)
+                while not self.stopping.wait(0.01):
+                    connection.sendall(self._drip)
+
+    def close(self) -> None:
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            socket.create_connection(self.listener.getsockname(), 1.0).close()
+        self._thread.join(WAIT_S)
+        self.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [(b"", b"H"), (b"HTTP/1.1 200 OK\r\n", b"x"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["status", "header", "continue"],
+)
+def test_one_that_never_ends_its_answer_is_given_up(receivers, caplog, first, drip):
+    receivers.append(dripping := Dripping(first, drip))
+    webhook = sender(dripping.url, timeout_s=0.3, attempts=1)
+    webhook.send(b"x")
+    webhook.stop(WAIT_S)
+    assert not webhook.alive()
+    assert webhook.counts["alerts_dropped"] == 1
+    assert "no answer within 0.3 s" in caplog.text
+
+
+def test_of_a_huge_answer_only_its_head_is_read(receivers):
+    receivers.append(endless := Dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1_000_000))
+    webhook = sender(endless.url, attempts=1)
+    webhook.send(b"x")
+    webhook.stop(WAIT_S)
+    assert webhook.counts["alerts_sent"] == 1
+
+
+def test_a_url_with_a_password_is_refused():
+    with pytest.raises(ValueError, match="token_file"):
+        AlertsConfig(url=f"https://me:{SECRET}@example.org/hook")
 
 
 def test_nobody_there_is_a_line_without_the_address(caplog):

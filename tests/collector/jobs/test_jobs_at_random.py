@@ -46,10 +46,10 @@ class World:
     def ask(self) -> None:
         """Several requests that are taken together: new ones, repeated ones, cancellations."""
         actions = []
-        for _ in range(self.rng.randint(1, 4)):
+        for _ in range(self.rng.randint(1, 9)):
             known = list(self.jobs.values())
             if known and self.rng.random() < 0.5:
-                request = self.rng.choice(known)
+                request = self.rng.choice(known[-self.rng.choice((4, 100)) :])
                 if self.rng.random() < 0.6:
                     request = replace(request, job=replace(request.job, cancel=True))
             else:
