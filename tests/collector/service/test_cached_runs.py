@@ -1,12 +1,12 @@
 """A collector behind a broker that answers from its cache: no run is made, over restarts, and only where it may."""
 
-import importlib.util
-import sys
 import time
 from pathlib import Path
 
+import fake_agent
 import pytest
 from msgspec import structs
+from started_collector import started
 
 from tinyprof_collector.cache.disk import CacheFile
 from tinyprof_collector.config import CacheConfig, Config, SqliteConfig, StoreConfig
@@ -16,16 +16,9 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job, ProfileReply, ProfileRequest
-from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus
+from tinyprof_protocol.presence import AgentStatus, BoardPresence
 from tinyprof_protocol.records import ClockReport
 from tinyprof_protocol.requests import CacheReply, CacheRequest, StatusReply, StatusRequest
-
-_SPEC = importlib.util.spec_from_file_location("cached_runs_fake_agent", Path(__file__).with_name("fake_agent.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-fake_agent = importlib.util.module_from_spec(_SPEC)
-sys.modules["cached_runs_fake_agent"] = fake_agent
-_SPEC.loader.exec_module(fake_agent)
 
 CLIENT = "cd" * 16
 SUITE = Suite(prompts=("One day",), max_tokens=24)
@@ -57,15 +50,6 @@ class Bench(fake_agent.FakeAgent):
         )  # fmt: skip
         self.send_batch(result)
         self.next_sack(self.next_seq - 1)
-
-
-def started(config: Config) -> Collector:
-    running = Collector(config)
-    running.start()
-    waiting = fake_agent.Client(config.broker, "waiting", [topics.collector_status()])
-    waiting.next(CollectorStatus, lambda found: found.state == "online")
-    waiting.stop()
-    return running
 
 
 class Site:

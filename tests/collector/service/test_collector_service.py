@@ -1,15 +1,15 @@
 import contextlib
-import importlib.util
 import json
 import queue
 import sqlite3
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import fake_agent
 import pytest
+from started_collector import started
 
 from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_collector.config import Config, EndpointsConfig
@@ -38,29 +38,12 @@ from tinyprof_protocol.requests import (
     StatusRequest,
 )
 
-_SPEC = importlib.util.spec_from_file_location("collector_fake_agent", Path(__file__).with_name("fake_agent.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-fake_agent = importlib.util.module_from_spec(_SPEC)
-sys.modules["collector_fake_agent"] = fake_agent
-_SPEC.loader.exec_module(fake_agent)
-
 CLIENT = "ab" * 16
 
 
 @pytest.fixture
 def config(broker, tmp_path) -> Config:
     return Config(broker=broker.url, state_dir=str(tmp_path / "state"), status_interval_s=0.5)
-
-
-def started(config: Config) -> Collector:
-    """A collector that has subscribed: it says that it is online only after that."""
-    running = Collector(config)
-    running.start()
-    waiting = fake_agent.Client(config.broker, "waiting", [topics.collector_status()])
-    waiting.next(CollectorStatus, lambda found: found.state == "online")
-    waiting.stop()
-    return running
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """A collector whose board becomes slower: status, summary and webhook have it once, also after a restart."""
 
 import http.server
-import importlib.util
 import json
 import queue
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+import fake_agent
 import pytest
 
 from tinyprof_collector.config import AlertsConfig, Config
@@ -18,13 +16,6 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.requests import StatusReply, StatusRequest
-
-_SPEC = importlib.util.spec_from_file_location("regressed_fake_agent", Path(__file__).with_name("fake_agent.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-fake_agent = importlib.util.module_from_spec(_SPEC)
-sys.modules["regressed_fake_agent"] = fake_agent
-_SPEC.loader.exec_module(fake_agent)
 
 CLIENT = "ef" * 16
 
