@@ -100,6 +100,8 @@ class Lookout:
     def counters(self) -> dict[str, int]:
         """What was counted since the start, and what stands now."""
         alerts = dict(self._webhook.counts) if self._webhook is not None else {}
+        if self._alerts is not None:
+            alerts |= self._alerts.counters()
         return {**self._watch.counters(), **alerts} if self._enabled else alerts
 
     def _tell(self, change: Change) -> None:

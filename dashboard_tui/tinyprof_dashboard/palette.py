@@ -36,7 +36,6 @@ class _Ink:
 BACKGROUND: Final = "#12161c"
 PANEL: Final = "#1a2029"
 CURSOR: Final = "#2a3a4d"
-STRIPE: Final = "#151a21"
 ACCENT: Final = "#56b4e9"
 
 _INKS: Final[dict[Role, _Ink]] = {

@@ -120,11 +120,6 @@ def bound(shape: LlamaShape, platform: Platform, how: Arithmetic, position: floa
     return Bound(1 / times[binds], binds, weights_s, cache_s, multiply_s)
 
 
-def bound_pct(measured_tps: float, at_best: Bound | None) -> float | None:
-    """The measured decode share of the bound, in percent; None where there is no bound."""
-    return None if at_best is None else 100 * measured_tps / at_best.tps
-
-
 def weight_file_bytes(shape: LlamaShape, kind: str) -> int:
     """About what the model's file takes with its matrices in `kind`; embedding and output stay in Q8_0 at least."""
     matrix, outer = TYPES_BY_NAME[kind], TYPES_BY_NAME["F32" if kind == "F32" else "Q8_0"]

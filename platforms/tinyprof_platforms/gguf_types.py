@@ -10,11 +10,6 @@ class TensorType(NamedTuple):
     block: int
     block_bytes: int
 
-    @property
-    def bits_a_weight(self) -> float:
-        """What a number takes on average, in bits."""
-        return 8 * self.block_bytes / self.block
-
 
 TENSOR_TYPES: Final = {
     0: TensorType("F32", 1, 4),

@@ -13,7 +13,6 @@ MAX_SEQ = 2**53
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 TimeNs = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-DurationNs = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Finite = Annotated[float, Meta(ge=-1e308, le=1e308)]
 """A float that is neither NaN nor infinite."""
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]

@@ -7,9 +7,19 @@ from conservation import Site
 from influxd import TOKEN, Influxd
 
 from tinyprof_collector.stores.influx.detail import record_in
-from tinyprof_collector.stores.influx.queries import every_record
+from tinyprof_collector.stores.influx.line_protocol import MEASUREMENTS
 from tinyprof_collector.stores.influx.server import InfluxServer
 from tinyprof_protocol.records import Record
+
+
+def records_in(database: InfluxServer) -> Iterator[tuple[str, int, Record]]:
+    """Every record in a database, with its epoch and seq."""
+    [answer] = database.query(f"SELECT * FROM {', '.join(MEASUREMENTS)}")
+    for rows in answer:
+        for row in rows.dicts():
+            record = record_in(row)
+            assert record is not None
+            yield row["epoch"], row["seq"], record
 
 
 class InfluxSite(Site):
@@ -34,12 +44,7 @@ timeout_s = 5.0
 
     def stored(self) -> Iterator[tuple[str, int, Record]]:
         """Every record in the database."""
-        [answer] = self.database.query(every_record())
-        for rows in answer:
-            for row in rows.dicts():
-                record = record_in(row)
-                assert record is not None
-                yield row["epoch"], row["seq"], record
+        return records_in(self.database)
 
     def stored_count(self) -> int:
         return sum(1 for _ in self.stored())

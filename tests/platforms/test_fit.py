@@ -15,7 +15,7 @@ from tinyprof_platforms.catalogue import (
     shipped_platforms,
 )
 from tinyprof_platforms.engine_memory import KV_CACHES, Arithmetic, KvCache, Room, kv_position_bytes, ram_need
-from tinyprof_platforms.fit import BadArithmetic, Bound, bound, bound_pct, fit, largest_ctx, weight_file_bytes
+from tinyprof_platforms.fit import BadArithmetic, bound, fit, largest_ctx, weight_file_bytes
 from tinyprof_platforms.gguf_header import read_header
 from tinyprof_platforms.llama_shape import LlamaShape, llama_shape
 
@@ -200,8 +200,3 @@ def test_without_quantized_weights_int8_activations_are_none() -> None:
     floats: LlamaShape = SHAPES["stories260k-f32"]
     both = [bound(floats, platform("rp2040"), Arithmetic(256, "f16", kind), 0) for kind in ("int8", "float32")]
     assert both[0] == both[1]
-
-
-def test_the_share_of_the_bound() -> None:
-    assert bound_pct(50, Bound(200, "weights", 0.005, 0, 0)) == 25
-    assert bound_pct(50, None) is None

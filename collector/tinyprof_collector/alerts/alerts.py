@@ -39,6 +39,10 @@ class Alerts:
         for alert in due:
             self._send(payload_of(alert, self._collector))
 
+    def counters(self) -> dict[str, int]:
+        """alarms_over_bound: words of a critical subject that there was no room for."""
+        return {"alarms_over_bound": self._alarms.over_bound}
+
     def changed(self, change: Change) -> None:
         """A change of a board's level; a change for the better is no alert."""
         one = change.regression

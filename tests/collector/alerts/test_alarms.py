@@ -2,9 +2,12 @@
 
 import json
 
+from tinyprof_collector.alerts import alarms as alarms_module
 from tinyprof_collector.alerts.alarms import Alarms, Alert, Subject
+from tinyprof_collector.alerts.alerts import Alerts
 from tinyprof_collector.alerts.payload import payload_of
-from tinyprof_protocol.presence import Regression
+from tinyprof_collector.health import Assessment
+from tinyprof_protocol.presence import CollectorStatus, Regression
 
 S = 10**9
 BOARD = Subject("board", "lab.pi", "b1")
@@ -71,3 +74,12 @@ def test_a_regression_as_json():
         "metric": "decode_tps", "unit": "tokens/s", "before": 100.0, "after": 80.0, "change": -0.2, "worse": True,
         "since": "1970-01-01T00:00:01.000+00:00", "series": "0" * 16, "suite": "quick", "new_build": "fw 2",
     }  # fmt: skip
+
+
+def test_a_subject_beyond_the_bound_is_not_told_and_is_counted(monkeypatch):
+    monkeypatch.setattr(alarms_module, "MAX_SUBJECTS", 2)
+    sent: list[bytes] = []
+    alerts = Alerts("c1", 0.0, sent.append, lambda: S)
+    offline = {f"lab.pi-{n}": Assessment("critical", ["because"]) for n in range(3)}
+    alerts.look(offline, CollectorStatus("c1", "online", "1", 0, 5.0, [0], health="healthy"))
+    assert (len(sent), alerts.counters()) == (2, {"alarms_over_bound": 1})

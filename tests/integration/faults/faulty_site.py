@@ -19,13 +19,12 @@ from faults.parties import LoggedBroker, Party
 from faults.plan import AGENTS, Site, collectors_of
 from faults.proxy import Proxy
 from faults.stranger import Stranger
+from influx_site import records_in
 from influxd import ORG, TOKEN, Influxd
 from redis_server import RedisServer
 from roles import HERE, Role
 
 from tinyprof_agent.spool.rows import seq_of
-from tinyprof_collector.stores.influx.detail import record_in
-from tinyprof_collector.stores.influx.queries import every_record
 from tinyprof_collector.stores.influx.server import InfluxServer
 from tinyprof_protocol.records import Record
 
@@ -234,12 +233,7 @@ class FaultySite(conservation.Site):
         if store == "sqlite":
             yield from super().stored()
             return
-        [answer] = self.database.query(every_record())
-        for rows in answer:
-            for row in rows.dicts():
-                record = record_in(row)
-                assert record is not None
-                yield row["epoch"], row["seq"], record
+        yield from records_in(self.database)
 
     def stored(self) -> Iterator[tuple[str, int, Record]]:
         """Every record in the first store."""

@@ -79,11 +79,6 @@ def newest_records(node: str, board: str, limit: int, series: str | None = None,
     return f"SELECT * FROM {measurement} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
 
 
-def every_record() -> str:
-    """All points of all records, whole."""
-    return f"SELECT * FROM {_ALL}"  # noqa: S608
-
-
 def records_between(node: str, board: str, after_ns: int, until_ns: int | None, limit: int) -> str:
     """The first whole records of a board's runs after a time and up to another, oldest first."""
     when = f"time > {after_ns}" + ("" if until_ns is None else f" AND time <= {until_ns}")
