@@ -13,17 +13,15 @@ from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driv
 from tinyprof_agent.job_queue import MAX_WAITING_JOBS, JobQueue, QueuedJob
 from tinyprof_agent.processor import let_others, turn
 from tinyprof_agent.profiling.run import RunPlan, Step, Surroundings, run
+from tinyprof_agent.progress_teller import ProgressTeller
 from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.time_limit import RUN_ON_S, StopEvent, run_until_ns
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
-from tinyprof_protocol.jobs import Job, Progress
+from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import BoardPresence, BoardState
 from tinyprof_protocol.records import Body, Build, Result, Sample
-
-PROGRESS_EVERY_NS: Final = 250_000_000
-"""A stage's steps are told no more often: publishing them would disturb what is measured."""
 
 VOUCHED_FOR_S: Final = 120.0
 """A board on a line may be flashed anew while nobody speaks with it: after so long its build is not vouched for."""
@@ -70,7 +68,7 @@ class BoardWorker:
         self._cancelled = StopEvent(around.clock_ns)
         self._stopping = False
         self._running = False
-        self._told_progress = ("", 0)
+        self._teller = ProgressTeller(around.node, config.name, around.on_progress, around.clock_ns)
         now_s = around.clock_ns() / 1e9
         self._runs = timetable(config.every_s, now_s, around.rng)
         self._samples = timetable(config.sample_every_s, now_s, around.rng)
@@ -313,7 +311,7 @@ class BoardWorker:
             self._record([result, *self._session.take_events()])
         else:
             self._end_job("finished", result.verdict, result)
-        self._progress(Step("done"), result.job_id, result.run_id)
+        self._teller.tell(Step("done"), result.job_id, result.run_id)
 
     def _end_cancelled(self, run_id: bytes | None = None) -> None:
         if self._cancelled.time_is_up() and run_id is not None:
@@ -355,27 +353,9 @@ class BoardWorker:
             cases=self._around.cases_of(info.build),
             shape_of=self._around.shape_of,
             read_host=self._around.read_host if _is_this_machine(info) else None,
-            on_step=lambda step: self._progress(step, plan.job_id, plan.run_id),
+            on_step=lambda step: self._teller.tell(step, plan.job_id, plan.run_id),
             # The counts of an emulator are the same however often it lets others come first.
             turn=(lambda: turn(self._measuring_lock, self._cancelled)) if info.emulation is not None else nullcontext,
-        )
-
-    def _progress(self, step: Step, job_id: bytes | None, run_id: bytes) -> None:
-        (stage, told_ns), now_ns = self._told_progress, self._around.clock_ns()
-        if step.stage == stage and now_ns - told_ns < PROGRESS_EVERY_NS:
-            return
-        self._told_progress = (step.stage, now_ns)
-        self._around.on_progress(
-            Progress(
-                node=self._around.node,
-                board=self._config.name,
-                stage=step.stage,
-                job_id=job_id,
-                run_id=run_id,
-                repetition=step.repetition,
-                repetitions=step.repetitions,
-                text=step.text,
-            )
         )
 
     def _take_sample(self) -> None:
