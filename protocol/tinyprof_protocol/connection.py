@@ -6,8 +6,6 @@ was under way when a connection ended is reported as lost, and its owner decides
 
 import contextlib
 import logging
-import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -16,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.mqtt_messages import Message, Publication, Published, properties_of
 from tinyprof_protocol.network_loop import BufferedClient, NetworkLoop
+from tinyprof_protocol.paho_client import no_session, paho_client
 from tinyprof_protocol.reconnect import SHORT_LIFE_S, Reconnect
 
 __all__ = ["Connection", "Hooks", "LinkState", "Message", "Publication", "Published"]
@@ -33,7 +31,6 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30
-MAX_QUEUED = 1000
 MAX_INFLIGHT = 64
 _POLL_S = 1.0
 _FIRST_FAILURE_CODE = 128
@@ -215,7 +212,7 @@ class Connection:
                 self._address.port,
                 self._keepalive_s,
                 clean_start=True,
-                properties=_no_session(),
+                properties=no_session(),
             )
         except (OSError, ValueError) as why:
             self._note(
@@ -295,17 +292,7 @@ class Connection:
     # ---- paho's callbacks
 
     def _make_client(self, loop: NetworkLoop) -> BufferedClient:
-        client = BufferedClient(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
-        client.connect_timeout = self._connect_timeout_s
-        client.max_inflight_messages_set(self._max_inflight)
-        client.max_queued_messages_set(MAX_QUEUED)
-        if self._address.username is not None:
-            client.username_pw_set(self._address.username, self._address.password)
-        if self._address.tls:
-            client.tls_set(ca_certs=str(self._address.ca_file) if self._address.ca_file else None,
-                           tls_version=ssl.PROTOCOL_TLS_CLIENT)  # fmt: skip
-        if self._will is not None:
-            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client = paho_client(self._address, self._client_id, self._will, self._max_inflight, self._connect_timeout_s)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -314,7 +301,6 @@ class Connection:
         # With a hook for writes, paho leaves all writing to the thread that serves it; otherwise publish() from
         # another thread would write to the socket itself, beside that thread.
         client.on_socket_register_write = loop.wake
-        client.on_socket_open = _send_at_once
         return client
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
@@ -387,21 +373,10 @@ class Connection:
         self._wake.set()
 
 
-def _send_at_once(_client: paho.Client, _data: Any, opened: Any) -> None:
-    """Small packets must not wait for the acknowledgement of earlier ones: a stream of PUBACKs stands still else."""
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 def _outcome(token: int, code: ReasonCode) -> Published:
     if code.value >= _FIRST_FAILURE_CODE:
         return Published(token, "refused", str(code))
     return Published(token, "acknowledged")
-
-
-def _no_session() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = 0
-    return properties
 
 
 def _line(why: BaseException) -> str:
