@@ -150,7 +150,7 @@ class JobBook:
     def _tell_again(self, row: JobRow, job: Job) -> None:
         """Whoever sends a job that has ended here has lost the word of it, or that word is still on its way."""
         now_ns = self._now_ns()
-        if now_ns - self._ended_ns.get(row.id, 0) >= TELL_AGAIN_AFTER_NS:
+        if not 0 <= now_ns - self._ended_ns.get(row.id, 0) < TELL_AGAIN_AFTER_NS:
             self._ended_ns[row.id] = now_ns
             text = "told again: it had ended when it was sent again"
             told = Event(f"job_{row.state}", message=text, board=job.board, job_id=row.id, attempt=row.attempt)

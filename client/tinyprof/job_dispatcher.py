@@ -33,7 +33,7 @@ FULL_S: Final = 0.05
 NOBODY_S: Final = 1.0
 EXPIRY_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.25
-_FOR_LATER: Final = frozenset({"busy", "not_kept"})
+_FOR_LATER: Final = frozenset({"busy", "not_kept", "store_failed"})
 """Failures that are over in a moment."""
 
 

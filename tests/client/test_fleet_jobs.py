@@ -117,8 +117,9 @@ def test_a_collector_that_says_no_is_an_exception_with_its_code(collector, addre
     assert caught.value.code == "too_long"
 
 
-def test_a_collector_that_is_busy_is_asked_again(collector, address) -> None:
-    answers = iter([[Failure("busy", "ask again later")]])
+@pytest.mark.parametrize("code", ["busy", "not_kept", "store_failed"])
+def test_a_collector_that_is_busy_or_whose_store_is_away_is_asked_again(collector, address, code) -> None:
+    answers = iter([[Failure(code, "ask again later")]])
     fake = collector({"boards": boards, "profile": lambda r: next(answers, None) or finished(r)})
     with Fleet(address) as fleet:
         assert fleet.submit("host").result(timeout=20).verdict == "valid"

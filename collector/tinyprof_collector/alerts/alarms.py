@@ -78,6 +78,7 @@ class Alarms:
                 if not seen.told:
                     del self._seen[subject]  # it was critical for a moment only
                 continue
+            seen.differs_ns = min(seen.differs_ns, now_ns)  # the clock may have been set back
             if now_ns - seen.differs_ns < self.hold_ns:
                 continue
             seen.told, seen.differs_ns = not seen.told, None

@@ -118,7 +118,7 @@ class Cache:
     def _youngest(self, keys: list[bytes], max_age_s: float | None, now_ns: int) -> Held[Entry] | None:
         found = [(held.born_ns, key) for key in keys if (held := self._lru.peek(key, now_ns)) is not None]
         born_ns, key = max(found, default=(0, b""))
-        if not found or (max_age_s is not None and now_ns - born_ns > max_age_s * 1e9):
+        if not found or (max_age_s is not None and now_ns - born_ns >= max_age_s * 1e9):
             return None
         return self._lru.get(key, now_ns)
 

@@ -56,10 +56,10 @@ class CacheFile:
             for key, used, born_ns, hits, image, crc in self._connection.execute(
                 "SELECT key, used, born_ns, hits, image, crc FROM entries ORDER BY used"
             ):
-                self._used = max(self._used, used)
-                entry = _entry(key, image, crc)
-                if entry is not None:
-                    rows.append((key, Held(entry, born_ns, hits)))
+                row = _row(key, born_ns, hits, image, crc)
+                if row is not None and isinstance(used, int):
+                    self._used = max(self._used, used)
+                    rows.append(row)
         except sqlite3.Error as why:
             self._failed(why)
         return rows
@@ -91,7 +91,7 @@ class CacheFile:
         key, held = row
         self._used += 1
         image = pack(held.value)
-        return key, self._used, held.born_ns, held.hits, image, zlib.crc32(image)
+        return key, self._used, held.born_ns, held.hits, image, _crc(key, held.born_ns, image)
 
     def _failed(self, why: sqlite3.Error) -> None:
         self.errors += 1
@@ -104,10 +104,18 @@ class CacheFile:
             self._connection.close()
 
 
-def _entry(key: bytes, image: bytes, crc: int) -> Entry | None:
-    if len(key) != KEY_BYTES or zlib.crc32(image) != crc:
+def _crc(key: bytes, born_ns: int, image: bytes) -> int:
+    """Over all that decides what is answered, and for how long."""
+    return zlib.crc32(image, zlib.crc32(b"%d " % born_ns, zlib.crc32(key)))
+
+
+def _row(key: object, born_ns: object, hits: object, image: object, crc: object) -> tuple[bytes, Held[Entry]] | None:
+    """A row as it was kept; None for one of which anything is other, be it its type."""
+    if not (isinstance(key, bytes) and isinstance(born_ns, int) and isinstance(hits, int) and isinstance(image, bytes)):
+        return None
+    if len(key) != KEY_BYTES or _crc(key, born_ns, image) != crc:
         return None
     try:
-        return unpack(image, Entry)
+        return key, Held(unpack(image, Entry), born_ns, hits)
     except BadMessage:
         return None

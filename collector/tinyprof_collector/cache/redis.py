@@ -16,11 +16,12 @@ from msgspec import Struct
 
 from tinyprof_collector.cache.cache import Rows
 from tinyprof_collector.cache.entry import Entry
-from tinyprof_collector.cache.key import KEY_BYTES
+from tinyprof_collector.cache.key import KEY_BYTES, key_of_result
 from tinyprof_collector.cache.lru import Held
 from tinyprof_collector.redis_link import RedisLink
 from tinyprof_protocol.bounds import Count, TimeNs
 from tinyprof_protocol.codec import BadMessage, pack, unpack
+from tinyprof_protocol.records import Record, Result
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class SharedCache:
         self._in_life = b""
         self._monotonic_s = monotonic_s
         self._not_before_s = float("-inf")
-        self._seen = 0
+        self._seen: float = 0
         self._known: dict[bytes, int] = {}
         """When each entry that the server has was born, as far as we know."""
         self.errors = 0
@@ -119,14 +120,15 @@ class SharedCache:
     def _read_news(self) -> Rows:
         redis, rows = self._link.commands, Rows()
         redis.set(self._life, os.urandom(LIFE_BYTES), nx=True)
-        life = cast("Any", redis.get(self._life))
-        if life != self._in_life:
+        life, revision = (cast("Any", redis.get(name)) for name in (self._life, self._revision))
+        last = int(revision) if revision is not None and revision.isdigit() else 0
+        if life != self._in_life or last < self._seen:
             # It has forgotten all: what is used from now on is written anew.
             self._in_life, self._seen = life, 0
             self._known.clear()
         while True:
             found = cast("Any", redis.zrange(
-                self._order, f"({self._seen}", "+inf", byscore=True, withscores=True, offset=0, num=MAX_READ
+                self._order, f"({self._seen}", last, byscore=True, withscores=True, offset=0, num=MAX_READ
             ))  # fmt: skip
             if not found:
                 return rows
@@ -136,7 +138,7 @@ class SharedCache:
                 if shared is not None and self._known.get(key) != shared.born_ns:
                     self._known[key] = shared.born_ns
                     rows.append((key, Held(shared.entry, shared.born_ns, shared.hits)))
-            self._seen = int(found[-1][1])
+            self._seen = found[-1][1]
 
     def _failed(self, why: _AskedInVain) -> bool:
         self.errors += 1
@@ -154,6 +156,9 @@ def _readable(key: bytes, image: bytes | None) -> SharedEntry | None:
     if image is None or len(key) != KEY_BYTES:
         return None
     try:
-        return unpack(image, SharedEntry)
+        shared = unpack(image, SharedEntry)
+        result = unpack(shared.entry.record, Record).body
     except BadMessage:
         return None
+    answers_it = isinstance(result, Result) and key_of_result(shared.entry.node, result) == key
+    return shared if answers_it else None

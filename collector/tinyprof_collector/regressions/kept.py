@@ -143,9 +143,12 @@ def _line(image: object) -> Line | None:
         return None
     if read is None:
         return None
-    levels = {
-        metric: Level(array("q", times), array("d", values))
-        for metric, (times, values) in read.levels.items()
-        if len(times) == len(values)
-    }
+    try:
+        levels = {
+            metric: Level(array("q", times), array("d", values))
+            for metric, (times, values) in read.levels.items()
+            if len(times) == len(values)
+        }
+    except OverflowError:
+        return None
     return Line(levels, deque(read.builds, maxlen=MAX_BUILDS), dict(read.standing))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from tinyprof_collector.regressions.kept import WatchFile
+from tinyprof_collector.regressions.kept import MAX_OWED, WatchFile
 from tinyprof_collector.regressions.watch import BoardKey, Change, Watch
 from tinyprof_collector.stores.store import Arrival, StoreFailed
 from tinyprof_protocol.presence import Regression
@@ -55,6 +55,10 @@ class RegressionThread:
         self._forget: deque[BoardKey] = deque(maxlen=MAX_FORGET)
         self._standing: dict[BoardKey, list[Regression]] = {}
         self._kept_s = self._stored_s = monotonic_s()
+        self._unkept: list[Regression] = []
+        """Found changes that a store is owed and that the file has not taken yet."""
+        self._dropped = 0
+        """How many of them fell."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="regressions", daemon=True)
         self._counts = {"watch_over_bound": 0, "watch_errors": 0, "regressions_refused": 0}
@@ -100,7 +104,7 @@ class RegressionThread:
     def counters(self) -> dict[str, int]:
         """What was counted since the start, and what stands now."""
         standing = sum(map(len, self._standing.values()))
-        lost = {"watch_unkept": self._kept.errors, "regressions_unstored": self._kept.dropped}
+        lost = {"watch_unkept": self._kept.errors, "regressions_unstored": self._kept.dropped + self._dropped}
         return {**self._watch.counts, **self._counts, **lost, "regressions_standing": standing}
 
     # ---- the thread
@@ -139,10 +143,15 @@ class RegressionThread:
 
     def _keep(self, changes: list[Change], now_s: float) -> None:
         self._kept_s = now_s
-        owed = [change.regression for change in changes if change.kind == "found"] if self._stores else []
+        found = [change.regression for change in changes if change.kind == "found"] if self._stores else []
+        owed = self._unkept = [*self._unkept, *found]
         lines = {key: self._watch.lines.get(key) for key in self._watch.changed}
         if self._kept.keep(lines, owed):
             self._watch.changed.clear()
+            self._unkept = []
+        elif len(owed) > MAX_OWED:
+            self._dropped += len(owed) - MAX_OWED
+            del owed[:-MAX_OWED]
         if owed:
             self._kept.bound()
             self._stored_s = float("-inf")

@@ -83,3 +83,10 @@ def test_a_subject_beyond_the_bound_is_not_told_and_is_counted(monkeypatch):
     offline = {f"lab.pi-{n}": Assessment("critical", ["because"]) for n in range(3)}
     alerts.look(offline, CollectorStatus("c1", "online", "1", 0, 5.0, [0], health="healthy"))
     assert (len(sent), alerts.counters()) == (2, {"alarms_over_bound": 1})
+
+
+def test_a_clock_that_is_set_back_holds_no_alert_up():
+    alarms = Alarms(30 * S)
+    alarms.note(BOARD, "critical", ["because"], 10_000 * S)
+    assert alarms.due(1000 * S) == []
+    assert [alert.kind for alert in alarms.due(1031 * S)] == ["critical"]

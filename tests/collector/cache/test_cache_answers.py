@@ -94,7 +94,7 @@ def test_what_the_cache_does_not_answer(fleet, filled, asked):
 
 
 def test_young_enough_for_the_client_is_young_enough(fleet, filled):
-    assert filled.answer(fleet.request(max_age_s=1.0), NOW_NS + S) is not None
+    assert filled.answer(fleet.request(max_age_s=1.1), NOW_NS + S) is not None
     assert filled.answer(fleet.request(max_age_s=1e9), NOW_NS + int(TTL_S + 1) * S) is None
 
 
@@ -369,3 +369,8 @@ def test_many_threads_may_ask_while_results_come(fleet):
     assert wrong == []
     assert sum(counted(cache, "hits", "misses")) == 1200
     assert counted(cache, "entries") == (5,)
+
+
+@pytest.mark.parametrize("set_back_s", [0, 3600])
+def test_who_wants_nothing_from_before_gets_nothing_whatever_the_clock(filled, fleet, set_back_s):
+    assert filled.answer(fleet.request(max_age_s=0.0), NOW_NS - set_back_s * S) is None

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+import pytest
+
 from tinyprof_collector.cache.disk import CacheFile
 from tinyprof_collector.cache.entry import Entry
 from tinyprof_collector.cache.lru import Held
@@ -78,3 +80,21 @@ def test_a_write_that_fails_says_so_and_the_next_may_work(tmp_path, caplog):
     assert kept.keep([row(1)], [], everything=True)
     assert kept.load() == [row(1)]
     kept.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["born_ns = born_ns + 10", "born_ns = 'now'", "hits = 'x'", "image = 7", "used = 'x'", "key = 'sixteen letters!'",
+     "crc = 'x'"],
+)  # fmt: skip
+def test_a_row_of_rubbish_is_left_out_and_its_age_is_what_was_kept(tmp_path, change):
+    path = tmp_path / "cache.sqlite"
+    kept = CacheFile(path)
+    kept.keep([row(1), row(2)], [], everything=False)
+    kept.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE entries SET {change} WHERE key = ?", (row(1)[0],))
+    connection.close()
+    again = CacheFile(path)
+    assert again.load() == [row(2)]
+    again.close()

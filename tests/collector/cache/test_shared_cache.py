@@ -1,13 +1,15 @@
 """The cache in a real Redis: what one collector has measured all answer; one that is away costs nothing else."""
 
 import pytest
+from msgspec import structs
 from redis_server import RedisServer
 
 from tinyprof_collector.cache.cache import Cache
 from tinyprof_collector.cache.opening import open_backing
-from tinyprof_collector.cache.redis import RETRY_S, SharedCache
+from tinyprof_collector.cache.redis import RETRY_S, SharedCache, SharedEntry
 from tinyprof_collector.config import CacheConfig, Config, InfluxConfig, StateConfig, StoreConfig
 from tinyprof_collector.redis_link import RedisLink
+from tinyprof_protocol.codec import pack, unpack
 from tinyprof_protocol.requests import CacheRequest
 
 NOW_NS = 1_800_000_000 * 10**9
@@ -197,3 +199,62 @@ def test_where_the_state_is_in_a_redis_the_cache_is_there_too(tmp_path):
     assert isinstance(shared, SharedCache)
     assert shared.load() == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("score", [7.5, float("inf"), 1e300])
+def test_rubbish_among_the_revisions_neither_holds_nor_ends_the_reading(two, clean, fleet, score):
+    one, other = two
+    one.take(fleet.run())
+    with clean.client() as client:
+        client.set("tinyprof:cache:revision", 20)
+        client.zadd("tinyprof:cache:order", {b"k" * 16: score, b"short": 5})
+    other.cache.keep(NOW_NS)
+    assert other.entries() == 1
+    one.take(fleet.run(fleet.job(max_tokens=2)))
+    other.cache.keep(NOW_NS)
+    assert other.entries() == 2
+
+
+@pytest.mark.parametrize("name", ["entries", "order", "revision", "life"])
+def test_a_key_of_another_kind_costs_the_sharing_and_no_more(two, clean, fleet, name):
+    one, other = two
+    with clean.client() as client:
+        client.delete(f"tinyprof:cache:{name}")
+        client.rpush(f"tinyprof:cache:{name}", "rubbish")
+    one.take(fleet.run())
+    other.cache.keep(NOW_NS)
+    assert one.answers(fleet.request()) is not None
+    assert one.shared.errors + other.shared.errors > 0
+
+
+@pytest.mark.parametrize("under", ["another key", "no record"])
+def test_what_is_not_the_answer_to_its_key_is_passed_over(two, clean, fleet, under):
+    one, other = two
+    one.take(fleet.run(fleet.job(max_tokens=2)))
+    with clean.client() as client:
+        ((key, image),) = client.hgetall("tinyprof:cache:entries").items()
+        if under == "another key":
+            key = bytes(reversed(key))
+        else:
+            shared = unpack(image, SharedEntry)
+            image = pack(structs.replace(shared, entry=structs.replace(shared.entry, record=b"rubbish")))
+        client.delete("tinyprof:cache:entries", "tinyprof:cache:order")
+        client.hset("tinyprof:cache:entries", key, image)
+        client.zadd("tinyprof:cache:order", {key: 1})
+    other.cache.keep(NOW_NS)
+    assert other.entries() == 0
+
+
+def test_a_server_that_is_full_costs_the_sharing_and_no_more(two, clean, fleet):
+    with clean.client() as client:
+        client.config_set("maxmemory", 1)
+        try:
+            two[0].take(fleet.run())
+            assert two[0].answers(fleet.request()) is not None
+            assert two[0].shared.errors == 1
+        finally:
+            client.config_set("maxmemory", 0)
+    two[0].now_s += RETRY_S
+    for each in two:
+        each.cache.keep(NOW_NS)
+    assert two[1].answers(fleet.request()) is not None

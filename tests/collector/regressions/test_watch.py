@@ -11,6 +11,7 @@ from tinyprof_collector.regressions.thread import MAX_LOOKED_AT, MAX_WAITING, Re
 from tinyprof_collector.regressions.watch import DAY_NS, Change, Watch
 from tinyprof_collector.regressions.watched import WATCHED, line_of
 from tinyprof_collector.stores.store import Arrival, StoreFailed
+from tinyprof_protocol.codec import pack
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Record, Result
 
@@ -257,3 +258,48 @@ def test_what_a_store_is_owed_is_bounded(tmp_path, watch):
     assert [one.since_ns for _, one in kept.owed()] == list(range(5, MAX_OWED + 5))
     assert kept.dropped == 5
     kept.close()
+
+
+def test_a_change_that_a_full_disk_did_not_take_reaches_the_store_in_the_end(tmp_path):
+    shelf = Shelf()
+    bench = Bench(tmp_path / "r.sqlite", shelf)
+    bench.feed(*level(100))
+    full = bench.file._connection
+    full.execute("CREATE TRIGGER full BEFORE INSERT ON lines BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    bench.feed(*level(80, 6), first=31)
+    assert [change.kind for change in bench.told] == ["found"]
+    assert (shelf.kept, bench.file.errors) == ([], 1)
+    full.execute("DROP TRIGGER full")
+    bench.feed()
+    assert shelf.kept == [("b1", "decode_tps", 31 * S)]
+    bench.feed()
+    assert len(shelf.kept) == 1
+    bench.file.close()
+
+
+def test_what_a_disk_that_stays_full_does_not_take_is_bounded(tmp_path, watch):
+    [change] = feed(watch, *level(100), *level(80, 6))
+    bench = Bench(tmp_path / "r.sqlite", Shelf())
+    full = bench.file._connection
+    full.execute("CREATE TRIGGER full BEFORE INSERT ON owed BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    for _ in range(MAX_OWED + 5):
+        bench.thread._keep([change], 0.0)
+    assert len(bench.thread._unkept) == MAX_OWED
+    assert bench.thread.counters()["regressions_unstored"] == 5
+    bench.file.close()
+
+
+@pytest.mark.parametrize("image", [b"rubbish", 7, "text", None, pack(([], [], {})), pack(
+    {"levels": {"decode_tps": [[2**64 - 1], [1.0]]}, "builds": [], "standing": {}})])  # fmt: skip
+def test_a_row_of_rubbish_is_left_out(tmp_path, image):
+    bench = Bench(tmp_path / "r.sqlite", Shelf())
+    bench.feed(*level(100))
+    rows = bench.file._connection
+    rows.execute("CREATE TABLE other AS SELECT * FROM lines")
+    rows.execute("DROP TABLE lines")
+    rows.execute("ALTER TABLE other RENAME TO lines")
+    rows.execute("UPDATE lines SET image = ?", (image,))
+    bench.file.close()
+    again = Bench(tmp_path / "r.sqlite", Shelf())
+    assert again.file.lines() == {}
+    again.file.close()
