@@ -21,6 +21,29 @@ def to_seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | No
         raise click.BadParameter(str(why)) from None
 
 
+def here_options(command: Command) -> Command:
+    """What names a board without a broker: on a port, this machine itself, or a target in its emulator."""
+    for option in (
+        click.option(
+            "--activations",
+            type=click.Choice(["float32", "int8"]),
+            default="float32",
+            show_default=True,
+            help="With --model: how the engine keeps activations.",
+        ),
+        click.option("--baud", default=115_200, show_default=True, help="With --port: the speed of the line."),
+        click.option(
+            "--target", metavar="TARGET", help="A folder of firmware/targets, in its emulator; no broker needed."
+        ),
+        click.option(
+            "--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF."
+        ),
+        click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed."),
+    ):
+        command = option(command)
+    return command
+
+
 def node_option(text: str) -> Callable[[Command], Command]:
     """`--node`, the agent that a command is about; `text` says what for."""
     return click.option("--node", metavar="SITE.AGENT", callback=_checked_node, help=text)

@@ -89,12 +89,17 @@ def answer(message: Message, sources: Sources) -> object:
     kind = message.topic.rpartition("/")[2]
     try:
         return _ANSWERS[kind](message.payload, sources) if kind in _ANSWERS else _unknown_kind(kind)
-    except CannotAnswer as why:
+    except (CannotAnswer, BadMessage, StoreFailed) as why:
+        return failure_of(kind, why)
+
+
+def failure_of(kind: str, why: CannotAnswer | BadMessage | StoreFailed) -> Failure:
+    """What a client is told of a request of that kind which cannot be answered, in a line."""
+    if isinstance(why, CannotAnswer):
         return Failure(why.code, str(why)[:MAX_LINE])
-    except BadMessage as why:
+    if isinstance(why, BadMessage):
         return Failure("bad_request", f"this {kind} request cannot be read: {why}"[:MAX_LINE])
-    except StoreFailed as why:
-        return Failure("store_failed", f"the store cannot be read: {why}"[:MAX_LINE])
+    return Failure("store_failed", f"the store cannot be read: {why}"[:MAX_LINE])
 
 
 def check_board(node: str, board: str, known: Sequence[tuple[str, str]]) -> None:

@@ -58,6 +58,19 @@ class Order:
     column: str
     reverse: bool = False
 
+    def reversed(self) -> "Order":
+        """The other way round."""
+        return Order(self.column, not self.reverse)
+
+    def by(self, column: Column[Any]) -> "Order":
+        """By a column; by the one that sorts already: the other way round."""
+        return self.reversed() if column.name == self.column else Order(column.name, column.best_first)
+
+    def beside(self, columns: Sequence[Column[Any]], step: int) -> "Order":
+        """By the column `step` places further on, round the ends."""
+        at = [column.name for column in columns].index(self.column)
+        return self.by(columns[(at + step) % len(columns)])
+
 
 def lay_out(columns: Sequence[Column[R]], width: int) -> list[tuple[Column[R], int]]:
     """The columns that fit into `width` cells, in order, each with its width."""

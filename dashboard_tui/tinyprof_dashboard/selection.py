@@ -49,17 +49,14 @@ def select(view: View, moment: Moment) -> list[Row]:
 
 def sort_by(view: View, name: str) -> View:
     """Sorted by a column; by the one that sorts already: the other way round."""
-    if view.order.column == name:
-        return reversed_order(view)
-    return replace(view, order=Order(name, BY_NAME[name].best_first))
+    return replace(view, order=view.order.by(BY_NAME[name]))
 
 
 def sort_beside(view: View, step: int) -> View:
     """Sorted by the column `step` places further on, round the ends."""
-    names = [column.name for column in COLUMNS]
-    return sort_by(view, names[(names.index(view.order.column) + step) % len(names)])
+    return replace(view, order=view.order.beside(COLUMNS, step))
 
 
 def reversed_order(view: View) -> View:
     """The other way round."""
-    return replace(view, order=Order(view.order.column, not view.order.reverse))
+    return replace(view, order=view.order.reversed())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tinyprof.options import broker_address, broker_option, json_option, to_seconds
+from tinyprof.options import broker_address, broker_option, here_options, json_option, to_seconds
 from tinyprof.terminal import WrongUse, emit_json, one_line
 
 if TYPE_CHECKING:
@@ -24,17 +24,7 @@ _FLEET_ONLY = ("boards", "platform", "label", "site", "priority", "within_s", "b
 @click.option("--platform", metavar="NAME", help="Boards of this platform only.")
 @click.option("--label", metavar="WORD", help="Boards with this label only.")
 @click.option("--site", metavar="NAME", help="Boards of this site only.")
-@click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
-@click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
-@click.option("--target", metavar="TARGET", help="A folder of firmware/targets, in its emulator; no broker needed.")
-@click.option("--baud", default=115_200, show_default=True, help="With --port: the speed of the line.")
-@click.option(
-    "--activations",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="With --model: how the engine keeps activations.",
-)
+@here_options
 @click.option(
     "--suite", metavar="NAME|FILE.toml", help="What a run asks for.  [default: standard; emulated boards: emulated]"
 )

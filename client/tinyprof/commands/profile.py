@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tinyprof.options import board_argument, broker_address, broker_option, json_option, to_seconds
+from tinyprof.options import board_argument, broker_address, broker_option, here_options, json_option, to_seconds
 from tinyprof.terminal import CheckFailed, ProgressLine, WrongUse, emit_json, one_line
 
 if TYPE_CHECKING:
@@ -36,17 +36,7 @@ class _WithWhatShips(click.Command):
 
 @click.command("profile", cls=_WithWhatShips)
 @board_argument(required=False)
-@click.option("--port", metavar="PORT", help="A board on a serial port of this machine; no broker needed.")
-@click.option("--model", metavar="NAME|FILE", help="A model on this machine itself: a shipped one's name or a GGUF.")
-@click.option("--target", metavar="TARGET", help="A folder of firmware/targets, in its emulator; no broker needed.")
-@click.option("--baud", default=115_200, show_default=True, help="With --port: the speed of the line.")
-@click.option(
-    "--activations",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="With --model: how the engine keeps activations.",
-)
+@here_options
 @click.option("--suite", metavar="NAME|FILE.toml", help="What the run asks for; a file here only, in the fleet a name."
               "  [default: quick, with --target emulated]")  # fmt: skip
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="Instead of the suite's; may be repeated.")

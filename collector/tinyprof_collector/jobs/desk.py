@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tinyprof_collector.jobs.actions import Action, ReplyTo, Send
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.replies import MAX_LINE, MAX_RUNS, CannotAnswer, publication
+from tinyprof_collector.replies import MAX_RUNS, CannotAnswer, failure_of, publication
 from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
@@ -155,12 +155,8 @@ class JobDesk:
             if reply is None:
                 runs.append((request, asked.to))
             return reply
-        except CannotAnswer as why:
-            return Failure(why.code, str(why)[:MAX_LINE])
-        except BadMessage as why:
-            return Failure("bad_request", f"this {kind} request cannot be read: {why}"[:MAX_LINE])
-        except StoreFailed as why:
-            return Failure("store_failed", f"the store cannot be read: {why}"[:MAX_LINE])
+        except (CannotAnswer, BadMessage, StoreFailed) as why:
+            return failure_of(kind, why)
 
     def _before(self, request: ProfileRequest) -> ProfileReply | EncodedProfileReply | None:
         """The reply to a request for a job that is not known: its board may not exist, and it may be long over.

@@ -24,17 +24,14 @@ def select(view: LedgerView, lines: Sequence[LedgerLine], moment: Moment) -> lis
 
 def sort_by(view: LedgerView, name: str) -> LedgerView:
     """Sorted by a column; by the one that sorts already: the other way round."""
-    if view.order.column == name:
-        return reversed_order(view)
-    return replace(view, order=Order(name, LEDGER_BY_NAME[name].best_first))
+    return replace(view, order=view.order.by(LEDGER_BY_NAME[name]))
 
 
 def sort_beside(view: LedgerView, step: int) -> LedgerView:
     """Sorted by the column `step` places further on, round the ends."""
-    names = [column.name for column in LEDGER_COLUMNS]
-    return sort_by(view, names[(names.index(view.order.column) + step) % len(names)])
+    return replace(view, order=view.order.beside(LEDGER_COLUMNS, step))
 
 
 def reversed_order(view: LedgerView) -> LedgerView:
     """The other way round."""
-    return replace(view, order=Order(view.order.column, not view.order.reverse))
+    return replace(view, order=view.order.reversed())
