@@ -216,3 +216,40 @@ def quarantined(site: SeveralSite) -> tuple[int, dict[str, int]]:
         rows = fleet.ledger().rows
     records = {name: sum(item.seq is not None for item in reply.items) for name, reply in listed.items()}
     return sum(row.quarantined for row in rows), records
+
+
+def test_a_redis_that_is_full_holds_everything_and_loses_nothing(site, redis):
+    site.start_all()
+    site.wait_until_all_flow()
+    with redis.client() as client:
+        client.config_set("maxmemory", 1)
+        site.wait_until_owed_by("one", 100)
+        said = site.until_says("one", "is critical", lambda status: any("no room" in why for why in status.reasons))
+        assert any("raise maxmemory" in why for why in said.reasons)
+        site.collectors["one"].kill()
+        client.config_set("maxmemory", 0)
+    site.serve("one", LOW)
+    site.wait_until_all_flow()
+    site.settle_all()
+    judge(site)
+
+
+def test_two_that_claim_all_in_turn_while_redis_is_flushed_and_one_is_frozen_lose_nothing(site, redis, chance):
+    site.start_all()
+    site.wait_until_all_flow(10)
+    for _ in range(3):
+        frozen, lives = chance.sample(["one", "two"], 2)
+        site.collectors[frozen].freeze()
+        site.serve(lives, ALL)
+        with redis.client() as client:
+            client.flushall()
+        site.collectors[frozen].thaw()
+        time.sleep(chance.uniform(0.0, 0.4))
+        site.collectors[lives].kill()
+        site.serve(frozen, ALL)
+        site.serve(lives, ALL)
+        site.wait_until_all_flow(10)
+    site.serve("one", LOW)
+    site.serve("two", HIGH)
+    site.settle_all()
+    judge(site)

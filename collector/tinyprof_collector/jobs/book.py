@@ -53,8 +53,8 @@ class JobBook:
         running = len(self._jobs.runs.by_id) - queued
         return {"jobs_queued": queued, "jobs_running": running, "jobs_kept": len(self._jobs.entries)}
 
-    def open_boards(self) -> set[BoardKey]:
-        """The boards that open runs may be with."""
+    def open_boards(self) -> dict[BoardKey, int]:
+        """The boards that open runs may be with, each with when the first of their jobs was asked for."""
         return self._jobs.runs.open_boards()
 
     # ---- what outlives the collector

@@ -6,7 +6,7 @@ with stored records. What is to be published is returned, never sent.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -22,7 +22,13 @@ from tinyprof_protocol.records import Record
 log = logging.getLogger(__name__)
 
 MAX_RUNS = 32
-"""Of a board that are looked at: more cannot have been under way."""
+"""Of a board that are looked at first: more of a collector's own cannot have been under way."""
+MAX_RUNS_OF_A_BACKLOG = 1024
+"""Of a board whose agent may have sent others with them: a backlog of its schedule, stored in one step."""
+MAX_RUNS_LOOKED_AT = 20_000
+"""Of all boards together, beyond the first of each: a start waits for them."""
+SKEW_NS = 60 * 10**9
+"""An agent's clock may be so far behind."""
 
 
 class JobKeeper:
@@ -40,9 +46,25 @@ class JobKeeper:
     def catch_up(self, reader: Reader, now_ns: int) -> None:
         """Takes the results that the store got just before an earlier collector was killed. Raises StoreFailed."""
         with self._lock:
-            boards = sorted(self._book.open_boards())
-        for node, board in boards:
-            self.stored([(node, record) for record in reader.runs(node, board, MAX_RUNS)], now_ns)
+            boards = sorted(self._book.open_boards().items())
+        left = MAX_RUNS_LOOKED_AT
+        for (node, board), asked_ns in boards:
+            runs = reader.runs(node, board, MAX_RUNS)
+            self.stored([(node, record) for record in runs], now_ns)
+            while MAX_RUNS <= len(runs) <= left and self._may_be_before(node, board, runs, asked_ns):
+                known = len(runs)
+                runs = reader.runs(node, board, min(4 * known, MAX_RUNS_OF_A_BACKLOG))
+                left -= len(runs)
+                self.stored([(node, record) for record in runs[known:]], now_ns)
+                if len(runs) <= known or len(runs) >= MAX_RUNS_OF_A_BACKLOG:
+                    break
+
+    def _may_be_before(self, node: str, board: str, runs: Sequence[Record], asked_ns: int) -> bool:
+        """Whether the result of an open job may be older than the runs of its board that were looked at."""
+        if runs[-1].time_ns < asked_ns - SKEW_NS:
+            return False
+        with self._lock:
+            return (node, board) in self._book.open_boards()
 
     def ask(self, asked: Iterable[tuple[ProfileRequest, ReplyTo]], now_ns: int) -> list[Action]:
         """Requests for jobs, new ones and old ones; all new ones of a list are kept together."""

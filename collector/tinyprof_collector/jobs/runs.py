@@ -32,10 +32,15 @@ class Runs:
         """How many wait for a board."""
         return sum(run.place is None for run in list(self.by_id.values()))
 
-    def open_boards(self) -> set[BoardKey]:
-        """The boards that they may be with."""
-        places = (run.place or run.target for run in self.by_id.values())
-        return {place for place in places if isinstance(place, tuple)}
+    def open_boards(self) -> dict[BoardKey, int]:
+        """The boards that they may be with, each with when the first of their jobs was asked for."""
+        since: dict[BoardKey, int] = {}
+        for run in self.by_id.values():
+            place = run.place or run.target
+            if isinstance(place, tuple):
+                asked_ns = min(self._register.entries[member].asked_ns for member in run.members)
+                since[place] = min(asked_ns, since.get(place, asked_ns))
+        return since
 
     # ---- which jobs share one
 

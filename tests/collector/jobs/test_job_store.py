@@ -3,11 +3,12 @@
 import sqlite3
 
 import pytest
+from msgspec.structs import replace
 
 from tinyprof_collector.jobs.actions import Answer, ReplyTo, Send
 from tinyprof_collector.jobs.book import JobBook
 from tinyprof_collector.jobs.entry import KeptJob
-from tinyprof_collector.jobs.keeper import JobKeeper
+from tinyprof_collector.jobs.keeper import MAX_RUNS, MAX_RUNS_OF_A_BACKLOG, SKEW_NS, JobKeeper
 from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
 from tinyprof_collector.jobs.store import JobChanges, JobStoreFailed
 from tinyprof_collector.presence import Presence
@@ -178,3 +179,37 @@ def test_an_end_that_could_not_be_kept_is_told_and_kept_later():
     (answer,) = jobs.ask([(ProfileRequest(job()), TO)], NOW)
     assert isinstance(answer, Answer)
     assert answer.reply.result == result(job().id)
+
+
+def test_so_does_one_that_a_backlog_was_stored_with():
+    """An agent that was away sends what its schedule made meanwhile, stored in one step with the job's result."""
+
+    class Reader:
+        def runs(self, node, board, limit):
+            return [*[result(bytes(16))] * 700, result(job().id)][:limit]
+
+    store = Grumpy()
+    jobs = keeper(store, "b1")
+    jobs.ask([(ProfileRequest(job()), TO)], NOW)
+    jobs.catch_up(Reader(), NOW)
+    assert jobs.gauges()["jobs_running"] == 0
+    assert store.kept[-1].results
+
+
+def test_a_start_does_not_look_at_all_that_a_board_ever_made():
+    asked = []
+
+    class Reader:
+        def runs(self, node, board, limit):
+            asked.append(limit)
+            return [replace(result(bytes(16)), time_ns=time_ns)] * limit
+
+    jobs = keeper(Grumpy(), "b1")
+    jobs.ask([(ProfileRequest(job()), TO)], NOW)
+    time_ns = NOW
+    jobs.catch_up(Reader(), NOW)
+    assert asked == [MAX_RUNS, 128, 512, MAX_RUNS_OF_A_BACKLOG]
+    asked.clear()
+    time_ns = NOW - 2 * SKEW_NS
+    jobs.catch_up(Reader(), NOW)
+    assert asked == [MAX_RUNS]
