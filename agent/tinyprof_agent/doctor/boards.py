@@ -32,7 +32,11 @@ def check_board(board: BoardConfig, *, agent_runs: bool, clock: Callable[[], int
         driver.close()
 
 
-def port_finding(what: str, port: str) -> Finding | None:
+def _may_open(port: str) -> bool:
+    return os.access(port, os.R_OK | os.W_OK)
+
+
+def port_finding(what: str, port: str, may_open: Callable[[str], bool] = _may_open) -> Finding | None:
     """What is wrong with a serial port that can be told without opening it; None where nothing is, or none is named."""
     if not port or "://" in port:
         return None
@@ -40,7 +44,7 @@ def port_finding(what: str, port: str) -> Finding | None:
         return Finding(
             what, "failed", f"there is no port {port}: is the board plugged in? 'tinyprof agent init' lists ports"
         )
-    if not os.access(port, os.R_OK | os.W_OK):
+    if not may_open(port):
         group = _group_of(port)
         line = f"no permission to open {port}: sudo usermod -aG {group} $USER, then log in again"
         return Finding(what, "failed", line)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import fake_agent
 import pytest
+from started_collector import started
 
 from tinyprof_collector.config import AlertsConfig, Config
-from tinyprof_collector.service import Collector
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import decode
 from tinyprof_protocol.presence import BoardSummary
@@ -52,12 +52,6 @@ def hook() -> Iterator[Hook]:
     running = Hook()
     yield running
     running.close()
-
-
-def started(config: Config) -> Collector:
-    collector = Collector(config)
-    collector.start()
-    return collector
 
 
 def measured(agent, *figures: float) -> None:

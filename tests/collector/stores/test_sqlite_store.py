@@ -102,7 +102,11 @@ def test_latest_says_what_is_known_of_each_board(store, make):
         assert [board.board for board in reader.latest("lab.none")] == []
     assert (alpha.board, alpha.results, alpha.valid, alpha.unstable, alpha.invalid) == ("alpha", 3, 2, 0, 1)
     assert (alpha.sample, alpha.result.body.run_id) == (sample, bytes(15) + b"\x03")
-    assert [run[1:] for run in alpha.newest] == [("valid", 40.0), ("valid", 40.0), ("invalid", 30.0)]
+    assert [(run.verdict, run.decode_tps) for run in alpha.newest] == [
+        ("valid", 40.0),
+        ("valid", 40.0),
+        ("invalid", 30.0),
+    ]
     assert alpha.newest[-1].time_ns == alpha.result.time_ns
     assert (beta.board, beta.results, beta.sample) == ("beta", 1, None)
 
