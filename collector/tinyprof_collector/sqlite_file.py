@@ -1,8 +1,11 @@
 """SQLite files of the collector: opened durably, with a schema version, set aside when they cannot be read."""
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 5000
 
@@ -56,6 +59,21 @@ def open_or_set_aside(path: Path, migrations: Sequence[str]) -> tuple[sqlite3.Co
         pass
     aside = set_aside(path)
     return open_durable(path, migrations, exclusive=True), aside
+
+
+def open_or_do_without(path: Path, migrations: Sequence[str], name: str, lost: str) -> sqlite3.Connection | None:
+    """As `open_or_set_aside`, for what the collector can do without: None where it cannot be opened.
+
+    What went wrong is said in the log, of `name`, with what is `lost` by it.
+    """
+    try:
+        connection, aside = open_or_set_aside(path, migrations)
+    except (sqlite3.Error, OSError, WrongVersion) as why:
+        log.error("%s %s: %s: %s will not outlive this collector", name, path, line_of(why), lost)
+        return None
+    if aside is not None:
+        log.error("%s %s could not be read and was set aside as %s", name, path, aside.name)
+    return connection
 
 
 def set_aside(path: Path) -> Path:

@@ -4,14 +4,13 @@ import json
 import os
 import shutil
 import ssl
-import subprocess
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from server_process import ServerProcess
 
 from tinyprof.embedded_broker import free_port
 from tinyprof_collector.config import InfluxConfig
@@ -30,7 +29,7 @@ class Certificates:
     ca: Path
 
 
-class Influxd:
+class Influxd(ServerProcess):
     """The server; `start` also sets it up the first time. With `tls` it speaks https with those certificates."""
 
     def __init__(
@@ -46,9 +45,8 @@ class Influxd:
             self._context.check_hostname = False
         self._folder = folder
         self._retention_s = retention_s
-        self._log = folder / "influxd.log"
         self._is_set_up = False
-        self.process: subprocess.Popen[bytes] | None = None
+        super().__init__("influxd", folder / "influxd.log", READY_TIMEOUT_S)
 
     def config(self, **changed: Any) -> InfluxConfig:
         given = {"url": self.url, "org": ORG, "bucket": BUCKET, "token": TOKEN, **changed}
@@ -62,15 +60,7 @@ class Influxd:
         listen = ["--http-bind-address", f"{self._host}:{self.port}", "--reporting-disabled", "--log-level", "error"]
         if self._tls is not None:
             listen += ["--tls-cert", str(self._tls.certificate), "--tls-key", str(self._tls.key)]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [influxd_program(), "run", *paths, *listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"influxd is not ready: {self._log.read_text(errors='replace')[-500:]}")
-            time.sleep(0.05)
+        self.run([influxd_program(), "run", *paths, *listen], self._is_ready)
         if not self._is_set_up:
             self._is_set_up = True
             self.request(
@@ -79,19 +69,6 @@ class Influxd:
                  "retentionPeriodSeconds": self._retention_s},
             )  # fmt: skip
         return self
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
 
     def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
         """A request of the test's own, with the operator's token; what JSON it answers."""

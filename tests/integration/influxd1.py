@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from server_process import ServerProcess
 
 from tinyprof.embedded_broker import free_port
 from tinyprof_collector.config import InfluxConfig
@@ -34,51 +33,28 @@ bind-address = "127.0.0.1:{rpc_port}"
 """
 
 
-class Influxd1:
+class Influxd1(ServerProcess):
     """The server; `start` also makes its user and its database the first time."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._log = folder / "influxd1.log"
         self._file = folder / "influxd1.conf"
         self._file.write_text(_CONFIGURATION.format(rpc_port=free_port(), port=self.port, folder=folder))
         self._is_set_up = False
-        self.process: subprocess.Popen[bytes] | None = None
+        super().__init__("influxd 1.8", folder / "influxd1.log", READY_TIMEOUT_S)
 
     def config(self, **changed: Any) -> InfluxConfig:
         given = {"url": self.url, "bucket": DATABASE, "username": USER, "password": PASSWORD, **changed}
         return InfluxConfig(**given)
 
     def start(self) -> "Influxd1":
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [influxd1_program(), "run", "-config", str(self._file)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"influxd is not ready: {self._log.read_text(errors='replace')[-500:]}")
-            time.sleep(0.05)
+        self.run([influxd1_program(), "run", "-config", str(self._file)], self._is_ready)
         if not self._is_set_up:
             self._is_set_up = True
             self._ask({"q": f"CREATE USER {USER} WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES"})
             self.query(f"CREATE DATABASE {DATABASE}")
         return self
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
 
     def query(self, influxql: str) -> list[dict[str, Any]]:
         """The series that a statement of the test's own answers with."""

@@ -4,12 +4,11 @@ answered."""
 import os
 import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import redis
+from server_process import ServerProcess
 
 from tinyprof.embedded_broker import free_port
 
@@ -17,39 +16,25 @@ READY_TIMEOUT_S = 20.0
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """Debian's redis-server on loopback."""
 
     def __init__(self, folder: Path, options: tuple[str, ...] = DURABLE, password: str = "") -> None:
         self.port = free_port()
         self._folder = folder
-        self._log = folder / "redis.log"
         self._options = (*options, *(("--requirepass", password) if password else ()))
         self._password = password
         self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
+        super().__init__("redis-server", folder / "redis.log", READY_TIMEOUT_S)
 
     def start(self) -> "RedisServer":
         listen = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [redis_program(), *listen, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"redis-server is not ready: {self._log.read_text(errors='replace')[-500:]}")
-            time.sleep(0.02)
+        self.run([redis_program(), *listen, *self._options], self._is_ready)
         return self
 
     def client(self) -> "redis.Redis":
         """A connection of the test's own."""
         return redis.Redis(port=self.port, password=self._password or None, socket_timeout=10)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
 
     def freeze(self) -> None:
         assert self.process is not None

@@ -13,7 +13,7 @@ from tinyprof_collector.cache.cache import Rows
 from tinyprof_collector.cache.entry import Entry
 from tinyprof_collector.cache.key import KEY_BYTES
 from tinyprof_collector.cache.lru import Held
-from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
+from tinyprof_collector.sqlite_file import line_of, open_or_do_without
 from tinyprof_protocol.codec import BadMessage, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -36,16 +36,11 @@ class CacheFile:
         self._used = 0
         self.errors = 0
         """Times that changes could not be kept."""
-        self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection, aside = open_or_set_aside(path, MIGRATIONS)
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-        except (sqlite3.Error, OSError, WrongVersion) as why:
+        self._connection = open_or_do_without(path, MIGRATIONS, "cache", "the cache")
+        if self._connection is None:
             self.errors += 1
-            log.error("cache %s: %s: the cache will not outlive this collector", path, line_of(why))
-            return
-        if aside is not None:
-            log.error("cache %s could not be read and was set aside as %s", path, aside.name)
+        else:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def load(self) -> Rows:
         """What was kept, the next to go first; a row that cannot be read is left out."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tinyprof_collector.regressions.level import Level
 from tinyprof_collector.regressions.watch import MAX_BUILDS, Line, LineKey
-from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
+from tinyprof_collector.sqlite_file import line_of, open_or_do_without
 from tinyprof_protocol.codec import BadMessage, pack, unpack
 from tinyprof_protocol.presence import Regression
 
@@ -47,15 +47,8 @@ class WatchFile:
         self._path = path
         self.errors = 0
         self.dropped = 0
-        self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection, aside = open_or_set_aside(path, MIGRATIONS)
-        except (sqlite3.Error, OSError, WrongVersion) as why:
-            self.errors += 1
-            log.error("regressions %s: %s: what is watched will not outlive this collector", path, line_of(why))
-            return
-        if aside is not None:
-            log.error("regressions %s could not be read and was set aside as %s", path, aside.name)
+        self._connection = open_or_do_without(path, MIGRATIONS, "regressions", "what is watched")
+        self.errors += self._connection is None
 
     def lines(self) -> dict[LineKey, Line]:
         """The lines as they were kept; a row that cannot be read is left out."""
