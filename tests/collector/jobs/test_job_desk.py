@@ -4,6 +4,7 @@ import queue
 from contextlib import contextmanager
 
 import pytest
+from job_book_site import result
 from msgspec.structs import replace
 
 from tinyprof_collector.jobs.actions import ReplyTo
@@ -18,7 +19,6 @@ from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Message, Publication
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, ProfileReply, ProfileRequest
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
-from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 from tinyprof_protocol.request_reply import RequestFailed, decode_reply
 
 S = 10**9
@@ -26,15 +26,6 @@ NOW = 1_800_000_000 * S
 NODE = "lab.pi"
 TO = ReplyTo(topics.replies("ab" * 16), b"c1")
 JOB = Job(bytes(range(16)), NODE, "b1", NOW + 100 * S)
-
-
-def result(job_id: bytes) -> Record:
-    build = Build("host", "e", "1", "m", "0" * 64, "Q4_0", "f32", "float32", 256, "device")
-    body = Result(
-        bytes(16), "b1", build, "quick", [], 1, "valid", [], "match", ClockReport("host"), {}, [], Conditions(), 1.0,
-        job_id=job_id,
-    )  # fmt: skip
-    return Record(NOW, "clock", bytes(16), 1, body)
 
 
 class Reader:

@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from job_book_site import result
 from msgspec.structs import replace
 
 from tinyprof_collector.jobs.actions import Answer, ReplyTo, Send
@@ -16,7 +17,6 @@ from tinyprof_protocol import topics
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.jobs import Job, ProfileRequest, Where
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
-from tinyprof_protocol.records import Build, ClockReport, Conditions, Record, Result
 
 S = 10**9
 NOW = 1_800_000_000 * S
@@ -27,15 +27,6 @@ TO = ReplyTo(topics.replies("ab" * 16), b"c")
 def kept(number: int, state="queued") -> KeptJob:
     job = Job(number.to_bytes(16), NODE, "b1", NOW + S)
     return KeptJob(ProfileRequest(job, Where(site="lab")), "ab" * 16, NOW + number, state, job.id, "a line", NODE, "b1")
-
-
-def result(job_id: bytes) -> Record:
-    build = Build("host", "e", "1", "m", "0" * 64, "Q4_0", "f32", "float32", 256, "device")
-    body = Result(
-        bytes(16), "b1", build, "quick", [], 1, "valid", [], "match", ClockReport("host"), {}, [], Conditions(), 1.0,
-        job_id=job_id,
-    )  # fmt: skip
-    return Record(NOW, "clock", bytes(16), 1, body)
 
 
 @pytest.fixture
