@@ -28,6 +28,8 @@ from tinyprof_protocol.series import KnownSeries
 MAX_LINES: Final = 40_000
 MAX_BUILDS: Final = 16
 """Newest runs of a line whose builds are remembered: a level is told apart within so many."""
+MAX_AHEAD_NS: Final = 600 * 10**9
+"""How far a run's time may be ahead: all that came after one from next year would be old beside it until then."""
 DAY_NS: Final = 86_400 * 10**9
 BoardKey = tuple[str, str]
 LineKey = tuple[str, str, bytes]
@@ -66,12 +68,18 @@ class Watch:
         self.lines: dict[LineKey, Line] = {}
         self.changed: set[LineKey] = set()
         """Lines that are not yet kept; those that are gone from `lines` too."""
-        self.counts = {"watch_runs": 0, "watch_lines_let_go": 0, "regressions_found": 0, "improvements_found": 0}
+        self.counts = {
+            "watch_runs": 0, "watch_runs_ahead": 0, "watch_lines_let_go": 0, "regressions_found": 0,
+            "improvements_found": 0,
+        }  # fmt: skip
 
     def take(self, node: str, record: Record, now_ns: int) -> list[Change]:
         """Looks at a stored record; the changes that a run brings. Only runs with a verdict that is accepted count."""
         result = record.body
         if not isinstance(result, Result) or not self._accepts(result):
+            return []
+        if record.time_ns > now_ns + MAX_AHEAD_NS:
+            self.counts["watch_runs_ahead"] += 1
             return []
         series, of_line, build = self._terms_of(node, result)
         key = (node, result.board, of_line)

@@ -303,3 +303,11 @@ def test_a_row_of_rubbish_is_left_out(tmp_path, image):
     again = Bench(tmp_path / "r.sqlite", Shelf())
     assert again.file.lines() == {}
     again.file.close()
+
+
+def test_runs_from_a_time_to_come_do_not_make_it_blind(watch):
+    feed(watch, *level(100))
+    for seq, run in enumerate(level(100, 20), 10**6):
+        assert watch.take("lab.pi", record(seq, run), 600 * S) == []
+    assert watch.counts["watch_runs_ahead"] == 20
+    assert [change.kind for change in feed(watch, *level(50, 6), first=31)] == ["found"]
