@@ -9,7 +9,8 @@ from tinyprof_collector.cache.opening import open_backing
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock
 from tinyprof_collector.forgotten import Forgotten
-from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
+from tinyprof_collector.jobs.opening import open_jobs
+from tinyprof_collector.jobs.store import JobStore
 from tinyprof_collector.lookout import open_watch_file
 from tinyprof_collector.quarantine import Quarantine
 from tinyprof_collector.regressions.kept import WatchFile
@@ -28,7 +29,7 @@ class Opened:
     state: State
     quarantine: Quarantine
     cache_backing: Backing
-    jobs: SqliteJobStore
+    jobs: JobStore
     watch: WatchFile
     forgotten: Forgotten
 
@@ -42,7 +43,7 @@ def open_all(config: Config, state_dir: Path, clock: Clock, closing: contextlib.
     closing.callback(quarantine.close)
     cache_backing = open_backing(config, state_dir)
     closing.callback(cache_backing.close)
-    jobs = SqliteJobStore(state_dir / "jobs.sqlite")
+    jobs = open_jobs(config, state, state_dir)
     closing.callback(jobs.close)
     watch = open_watch_file(state_dir)
     closing.callback(watch.close)

@@ -3,7 +3,7 @@
 A new job is pending until its owner has kept it and says `begin`: nothing is promised or sent before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from tinyprof_collector.jobs.actions import Action, Answer, ReplyTo, Send
@@ -117,6 +117,16 @@ class Asked:
                     self._jobs.runs.close(run)
             self._jobs.register.forget(entry)
         self._pending.clear()
+        return answers
+
+    def leave(self, left: Collection[bytes]) -> list[Action]:
+        """These jobs are another collector's: those of them that are new have to be asked for there."""
+        answers: list[Action] = [
+            Answer(to, Failure("not_kept", "another collector serves its partition now; ask there"))
+            for entry, to in self._pending
+            if entry.id in left
+        ]
+        self._pending = [(entry, to) for entry, to in self._pending if entry.id not in left]
         return answers
 
     def listing(self, asked: JobsRequest) -> JobsReply:

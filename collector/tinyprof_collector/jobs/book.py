@@ -5,7 +5,7 @@ it and says `begin`: nothing is promised or sent before. An agent tells a job's 
 (`tinyprof_protocol.job_states`), so what happened to a job survives what the broker and the collector do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -109,6 +109,11 @@ class JobBook:
     def cancel(self, asked: JobsRequest, now_ns: int) -> tuple[JobsReply, list[Action]]:
         """Cancels the open jobs that are meant; of leaving everything out, none."""
         return self._asked.cancel(asked, now_ns)
+
+    def leave(self, partitions: Collection[int]) -> tuple[set[bytes], list[Action]]:
+        """Other collectors serve these partitions: the ids of the jobs that are theirs now, and what is to be said."""
+        left = self._jobs.leave(partitions)
+        return left, self._asked.leave(left)
 
     # ---- what agents say
 

@@ -1,6 +1,6 @@
 """The jobs and their runs, and what becomes of both: who is told of a state, and how a job or a run ends. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tinyprof_collector.jobs.actions import Action, Answer
 from tinyprof_collector.jobs.entry import Entry, Run, reply_of
@@ -8,6 +8,7 @@ from tinyprof_collector.jobs.register import Register
 from tinyprof_collector.jobs.runs import Runs
 from tinyprof_collector.presence import Agent
 from tinyprof_protocol.job_states import JobState
+from tinyprof_protocol.names import partition_of
 
 
 class JobsAndRuns:
@@ -22,6 +23,18 @@ class JobsAndRuns:
     def run_of(self, entry: Entry) -> Run | None:
         """The run of a job that has not ended."""
         return self.runs.by_id.get(entry.run_id) if entry.ended is None else None
+
+    def leave(self, partitions: Collection[int]) -> set[bytes]:
+        """Forgets the jobs of nodes in these partitions, and their runs with the last of them; nobody is told."""
+        left = [one for one in self.entries.values() if partition_of(one.request.job.node) in partitions]
+        for entry in left:
+            run = self.run_of(entry)
+            if run is not None:
+                run.members.remove(entry.id)
+                if not run.members:
+                    self.runs.close(run)
+            self.register.leave(entry)
+        return {entry.id for entry in left}
 
     def end_run(self, run: Run, state: JobState, message: str, now_ns: int) -> list[Action]:
         """Ends a run and its jobs; what ended without a result is made anew for those that were only joined to it."""

@@ -6,16 +6,17 @@ with stored records. What is to be published is returned, never sent.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from tinyprof_collector.jobs.actions import Action, Answer, ReplyTo, Send
 from tinyprof_collector.jobs.book import JobBook
-from tinyprof_collector.jobs.store import JobStore, JobStoreFailed
+from tinyprof_collector.jobs.store import JobStore, JobStoreFailed, PartitionsTaken
 from tinyprof_collector.stores.store import Reader
 from tinyprof_protocol.codec import BadMessage, unpack
 from tinyprof_protocol.jobs import JobsReply, JobsRequest, ProfileReply, ProfileRequest
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Record
 
@@ -41,6 +42,7 @@ class JobKeeper:
         self._lock = threading.Lock()
         self._error = ""
         self._failures = 0
+        self._left = 0
         book.restore(store.load())
 
     def catch_up(self, reader: Reader, now_ns: int) -> None:
@@ -70,7 +72,8 @@ class JobKeeper:
         """Requests for jobs, new ones and old ones; all new ones of a list are kept together."""
         with self._lock:
             actions = [action for request, to in asked for action in self._book.ask(request, to, now_ns)]
-            if not self._keep():
+            actions, is_kept = self._keep(actions)
+            if not is_kept:
                 return self._with_results([*_without_sends(actions), *self._book.give_up(self._error)])
             return self._kept([*actions, *self._book.begin(now_ns)])
 
@@ -98,6 +101,9 @@ class JobKeeper:
     def tick(self, now_ns: int) -> list[Action]:
         """What time alone brings."""
         with self._lock:
+            taken = self._store.taken()
+            if taken:
+                self._leave(taken, [])
             return self._kept(self._book.tick(now_ns))
 
     def knows(self, job_id: bytes) -> bool:
@@ -106,7 +112,7 @@ class JobKeeper:
 
     def counters(self) -> Mapping[str, int]:
         """What was counted since the start."""
-        return {**self._book.counts(), "jobs_keep_failures": self._failures}
+        return {**self._book.counts(), "jobs_keep_failures": self._failures, "jobs_left": self._left}
 
     def gauges(self) -> Mapping[str, int]:
         """How many jobs wait for a board, are with one, and are known in all."""
@@ -120,23 +126,49 @@ class JobKeeper:
 
     def _kept(self, actions: list[Action]) -> list[Action]:
         """What may be done: where the rest could not be kept nothing is sent; it is sent with a later status."""
-        return self._with_results(actions if self._keep() else _without_sends(actions))
+        actions, is_kept = self._keep(actions)
+        return self._with_results(actions if is_kept else _without_sends(actions))
 
-    def _keep(self) -> bool:
+    def _keep(self, actions: list[Action]) -> tuple[list[Action], bool]:
+        """What is left to do of `actions`, and whether all that is ours is kept."""
+        try:
+            return actions, self._try_to_keep()
+        except PartitionsTaken as why:
+            actions = self._leave(why.partitions, actions)
+        try:
+            return actions, self._try_to_keep()
+        except PartitionsTaken as why:
+            self._note_failure(why)
+            return actions, False
+
+    def _try_to_keep(self) -> bool:
         changes = self._book.changes()
         if not changes:
             return True
         try:
             self._store.keep(changes)
+        except PartitionsTaken:
+            raise
         except JobStoreFailed as why:
-            if str(why) != self._error:
-                log.error("%s", why)
-            self._error = str(why)
-            self._failures += 1
+            self._note_failure(why)
             return False
         self._error = ""
         self._book.kept()
         return True
+
+    def _note_failure(self, why: JobStoreFailed) -> None:
+        if str(why) != self._error:
+            log.error("%s", why)
+        self._error = str(why)
+        self._failures += 1
+
+    def _leave(self, partitions: Collection[int], actions: list[Action]) -> list[Action]:
+        """What is left to do of `actions` once the jobs in these partitions are left to who serves them now."""
+        left, answers = self._book.leave(partitions)
+        if left:
+            self._left += len(left)
+            log.warning("%d jobs are left to the collectors that serve their partitions now", len(left))
+        return [*(one for one in actions if not _is_of(one, partitions, left)), *answers]
 
     def _with_results(self, actions: list[Action]) -> list[Action]:
         return [self._with_result(action) if isinstance(action, Answer) else action for action in actions]
@@ -155,3 +187,9 @@ class JobKeeper:
 
 def _without_sends(actions: Iterable[Action]) -> list[Action]:
     return [action for action in actions if not isinstance(action, Send)]
+
+
+def _is_of(action: Action, partitions: Collection[int], left: Collection[bytes]) -> bool:
+    if isinstance(action, Send):
+        return partition_of(action.job.node) in partitions
+    return isinstance(action.reply, ProfileReply) and action.reply.job_id in left

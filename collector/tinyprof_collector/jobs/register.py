@@ -123,6 +123,13 @@ class Register:
             self._results.pop(entry.run_id, None)
             self._results_gone.append(entry.run_id)
 
+    def leave(self, entry: Entry) -> None:
+        """A job is somebody else's now: it is known no longer here, and stays as it is kept."""
+        self.forget(entry)
+        self._gone.pop()
+        if entry.has_result and entry.run_id not in self._result_users:
+            self._results_gone.pop()
+
     def chosen(self, asked: JobsRequest) -> Iterator[Entry]:
         """The jobs that a request means."""
         ids = set(asked.ids)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 
 from msgspec import MsgspecError
@@ -75,6 +76,10 @@ class SqliteJobStore:
         except sqlite3.Error as why:
             raise JobStoreFailed(f"jobs {self._path}: {line_of(why)}") from why
         return None if row is None else bytes(row[0])
+
+    def taken(self) -> Collection[int]:
+        """None: the file is of one collector."""
+        return ()
 
     def close(self) -> None:
         """Closes the file."""

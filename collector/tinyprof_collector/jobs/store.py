@@ -1,5 +1,6 @@
 """What keeps jobs over a restart. A keeper is one file behind `load`, `keep` and `result`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +9,14 @@ from tinyprof_collector.jobs.entry import KeptJob
 
 class JobStoreFailed(Exception):
     """Jobs could not be kept: no client may be told that its job is. The message says why in a line."""
+
+
+class PartitionsTaken(JobStoreFailed):
+    """Other collectors serve partitions of what was to be kept; nothing of it is kept, theirs is not ours to change."""
+
+    def __init__(self, partitions: Collection[int]) -> None:
+        super().__init__("another collector serves its partition now; it is asked next")
+        self.partitions = frozenset(partitions)
 
 
 @dataclass(slots=True)
@@ -32,10 +41,16 @@ class JobStore(Protocol):
         """All that was kept, as it was asked for. Raises JobStoreFailed."""
 
     def keep(self, changes: JobChanges) -> None:
-        """Keeps all or nothing, and returns once it would survive a loss of power. Raises JobStoreFailed."""
+        """Keeps all or nothing, and returns once it would survive a loss of power. Raises JobStoreFailed.
+
+        Raises PartitionsTaken where others serve what is to be kept.
+        """
 
     def result(self, run_id: bytes) -> bytes | None:
         """The packed record of a run's result; None where none is kept. Raises JobStoreFailed."""
+
+    def taken(self) -> Collection[int]:
+        """Partitions that another collector serves now, as far as is known; asks nobody."""
 
     def close(self) -> None:
         """Lets go of what is held."""

@@ -98,6 +98,17 @@ class RedisState:
             self._lost = False
         return LedgerImage(images, sums)
 
+    def claim(self) -> None:
+        """Claims the partitions before anything is read, unless that is done. Raises StateFailed."""
+        if not self._claims:
+            self.check_server()
+            with self._answered():
+                self._claim_partitions()
+
+    def claims(self) -> Mapping[int, int]:
+        """The number of our claim on each partition; 0 where a claim by our name is to count."""
+        return self._claims
+
     def check_server(self) -> None:
         """Raises StateFailed for a server that is away, is to forget keys, or whose keys are another version's."""
         redis, where = self._link.commands, self._link.where

@@ -37,8 +37,14 @@ class State(Protocol):
 class SharedState(State, Protocol):
     """A state that several collectors keep accounts in, each those of its partitions. `keep` unites, never overwrites.
 
-    `load` also claims the partitions: of several claims on one the newest counts.
+    `claim`, or else `load`, claims the partitions: of several claims on one the newest counts.
     """
+
+    def claim(self) -> None:
+        """Claims the partitions, before anything is read, unless that is done. Raises StateFailed."""
+
+    def claims(self) -> Mapping[int, int]:
+        """The number of our claim on each partition; 0 where a claim by our name is to count."""
 
     def look_around(self) -> Told:
         """What other collectors have kept in our partitions since we last looked. Raises StateFailed and StateLost."""

@@ -101,6 +101,9 @@ class Grumpy:
     def result(self, run_id: bytes) -> bytes | None:
         return self.results.get(run_id)
 
+    def taken(self):
+        return ()
+
     def close(self) -> None: ...
 
 

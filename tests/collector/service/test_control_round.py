@@ -72,6 +72,9 @@ class MemoryStore:
     def result(self, run_id: bytes) -> None:
         return None
 
+    def taken(self):
+        return ()
+
     def close(self) -> None:
         pass
 
