@@ -153,10 +153,10 @@ def parse_results(data: bytes, source: str) -> Results:
     if not isinstance(top, dict) or top.get("schema") != SCHEMA:
         raise BadResults(f"{source}: is no results file of 'tinyprof benchmark' (its schema is not {SCHEMA!r})")
     if top.get("version") != VERSION:
-        version, writer = (one_line(str(top.get(key)))[:20] for key in ("version", "tinyprof"))
+        version, writer = (one_line(str(top.get(key, "")))[:20] for key in ("version", "tinyprof"))
         raise BadResults(
-            f"{source}: is of version {version} of the results' schema, and this tinyprof reads version {VERSION}: "
-            f"read it with tinyprof {writer}, which wrote it"
+            f"{source}: is of version {version or 'none'} of the results' schema, and this tinyprof reads version "
+            f"{VERSION}: read it with the tinyprof that wrote it{f', {writer}' if writer else ''}"
         )
     try:
         return msgspec.convert(_with_ids(top), Results, builtin_types=(bytes,))

@@ -24,6 +24,8 @@ from tinyprof.benchmarking.results_file import (
 from tinyprof.benchmarking.schema import json_schema
 from tinyprof_protocol.records import Figure
 
+OTHER_VERSION = "r.json: is of version 2 of the results' schema, and this tinyprof reads version 1"
+
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -72,7 +74,11 @@ def test_a_key_that_is_not_known_is_ignored(tmp_path, results) -> None:
         (b'{"schema": "other", "version": 1}', "r.json: is no results file of 'tinyprof benchmark'"),
         (
             b'{"schema": "tinyprof-results", "version": 2, "tinyprof": "0.9.0"}',
-            "r.json: is of version 2 of the results' schema, and this tinyprof reads version 1: read it with ti",
+            f"{OTHER_VERSION}: read it with the tinyprof that wrote it, 0.9.0",
+        ),
+        (
+            b'{"schema": "tinyprof-results", "version": 2}',
+            f"{OTHER_VERSION}: read it with the tinyprof that wrote it",
         ),
         (b'{"schema": "tinyprof-results", "version": 1}', "r.json: Object missing required field `tinyprof`"),
         (b"[" * 100_000, "r.json: is no JSON"),
