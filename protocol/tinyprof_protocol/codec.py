@@ -3,6 +3,7 @@
 Limits are checked before anything is decoded, so that hostile bytes cost nothing.
 """
 
+import threading
 import zlib
 from collections.abc import Iterable
 from functools import lru_cache
@@ -18,6 +19,7 @@ _PLAIN, _ZLIB = 0, 1
 _NOT_DECODED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError)
 T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
+_making = threading.Lock()
 
 
 class BadMessage(ValueError):
@@ -92,7 +94,9 @@ def _inflate(payload: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    # Two threads that each make the first decoder of a struct crash the process (msgspec 0.22.0): one at a time.
+    with _making:
+        return msgspec.msgpack.Decoder(kind)
 
 
 def _one_line(why: BaseException) -> str:
