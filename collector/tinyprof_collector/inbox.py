@@ -85,7 +85,7 @@ class Inbox:
         size = len(message.payload)
         with self._changed:
             queue = self._queues.get(node)
-            if queue is not None and _has_copy(queue, message.payload):
+            if queue is not None and _has_copy(queue, message):
                 self.copies += 1
                 return False
             if (
@@ -189,8 +189,10 @@ class Inbox:
         return self._size
 
 
-def _has_copy(queue: deque[_Waiting], payload: bytes) -> bool:
-    return any(waiting.message.payload == payload for waiting in islice(queue, MAX_OF_ONE_AGENT))
+def _has_copy(queue: deque[_Waiting], message: Message) -> bool:
+    """The same bytes on another topic are no copy: only one of the two is where it belongs."""
+    waiting = (one.message for one in islice(queue, MAX_OF_ONE_AGENT))
+    return any(one.payload == message.payload and one.topic == message.topic for one in waiting)
 
 
 def _span(waiting: _Waiting) -> Span | None:

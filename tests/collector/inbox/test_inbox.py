@@ -95,6 +95,14 @@ def test_a_copy_of_what_waits_takes_no_place():
     assert inbox.put(message("a.a", 0)), "what was taken may come again"
 
 
+def test_the_same_bytes_under_another_partition_do_not_push_out_the_batch_that_is_where_it_belongs():
+    inbox, right = Inbox(), message("a.a", 0)
+    astray = Message(right.topic.replace("/1/", "/1/x", 1), right.payload, False, None, None)
+    assert inbox.put(astray)
+    assert inbox.put(right)
+    assert [one.topic for one in inbox.take()] == [astray.topic, right.topic]
+
+
 def test_all_together_are_bounded_in_number_and_bytes():
     inbox = Inbox(max_messages=2)
     assert [inbox.put(message(node, 0)) for node in ("a.a", "b.b", "c.c")] == [True, True, False]
