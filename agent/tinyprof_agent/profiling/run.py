@@ -18,6 +18,7 @@ from tinyprof_agent.drivers.driver import (
     Generation,
     LoopCheck,
     LoopDriver,
+    OnText,
     RoundTrip,
 )
 from tinyprof_agent.profiling import emulated
@@ -120,8 +121,7 @@ class _Run:
         """Once; where the processor's frequency can be read, until it settles, within bounds."""
         clock_hz = self._read_host().cpu_clock_hz
         for _ in range(MAX_SETTLE_GENERATIONS):
-            self.around.on_step(Step("warm-up"))
-            self._generate(self.plan.suite.prompts[0])
+            self._generate_telling(Step("warm-up"), self.plan.suite.prompts[0])
             last_hz, clock_hz = clock_hz, self._read_host().cpu_clock_hz
             if clock_hz is None or last_hz is None or abs(clock_hz - last_hz) <= SETTLED_RATIO * last_hz:
                 return
@@ -133,8 +133,7 @@ class _Run:
             case = self.around.cases.get(prompt)
             if case is None:
                 continue
-            self.around.on_step(Step("gate"))
-            generation = self._generate(prompt)
+            generation = self._generate_telling(Step("gate"), prompt)
             self._count_lost(generation)
             self.gate[prompt] = compare(generation.tokens, case, ended=generation.stopped == "eos").golden
         fault = gate_fault(self.gate)
@@ -170,10 +169,23 @@ class _Run:
         self.compared.append(compare(generation.tokens, case, ended=generation.stopped == "eos"))
         return times.ttft_ns + times.decode_ns
 
-    def _generate(self, prompt: str) -> Generation:
+    def _generate_telling(self, step: Step, prompt: str) -> Generation:
+        """A generation that is not timed: what it says is told as it comes, where its driver hears it then."""
+        said = bytearray()
+
+        def on_text(text: bytes) -> None:
+            said.extend(text)
+            self.around.on_step(replace(step, text=_text(bytes(said))))
+
+        self.around.on_step(step)
+        return self._generate(prompt, on_text)
+
+    def _generate(self, prompt: str, on_text: OnText | None = None) -> Generation:
         suite = self.plan.suite
         with self.around.turn():
-            return self.driver.generate(prompt, suite.max_tokens, timeout_s=suite.max_timed_s, cancelled=self.cancelled)
+            return self.driver.generate(
+                prompt, suite.max_tokens, timeout_s=suite.max_timed_s, cancelled=self.cancelled, on_text=on_text
+            )
 
     def _count_lost(self, generation: Generation) -> None:
         self.missing_tokens += tokens_lost(generation, self.plan.suite.max_tokens, self.info.build.ctx)

@@ -70,6 +70,8 @@ class PlayedBoard:
         stamps_ms = [ttft_ms + sum(gaps_ms[:i]) for i in range(len(gaps_ms) + 1)]
         t0_ns = int(self.now_ns * self.rate)
         self.now_ns += int(stamps_ms[-1] * MS)
+        for token in tokens if on_text is not None else ():
+            on_text(b" t%d" % token)
         return Generation(
             t0_ns=t0_ns,
             token_ns=[t0_ns + int(stamp * MS * self.rate) for stamp in stamps_ms],

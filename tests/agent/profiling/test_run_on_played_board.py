@@ -330,7 +330,17 @@ def test_a_suite_may_do_without_warm_up(played_board: Any) -> None:
 def test_progress_is_told_as_it_comes(played_board: Any) -> None:
     steps: list[Step] = []
     carry_out(played_board(steady), on_step=steps.append)
-    assert [step.stage for step in steps] == ["warm-up", "gate", "gate", "clock", *["timed"] * 7, "clock"]
+    begun = [step.stage for step in steps if step.stage in ("clock", "timed") or not step.text]
+    assert begun == ["warm-up", "gate", "gate", "clock", *["timed"] * 7, "clock"]
     timed = [step for step in steps if step.stage == "timed"]
     assert [step.repetition for step in timed] == [1, 2, 3, 4, 5, 6, 7]
     assert timed[1].text == "t1 t2 t3 t4 t5"
+
+
+def test_what_is_not_timed_tells_its_tokens_as_they_come(played_board: Any) -> None:
+    """And no stream disturbs what is timed: there the text of the repetition before is told."""
+    steps: list[Step] = []
+    carry_out(played_board(steady), on_step=steps.append)
+    told = [step.text for step in steps if step.stage == "warm-up"]
+    assert told == ["", " t1", " t1 t2", " t1 t2 t3", " t1 t2 t3 t4", " t1 t2 t3 t4 t5"]
+    assert {step.text for step in steps if step.stage == "timed"} == {"", "t1 t2 t3 t4 t5"}
