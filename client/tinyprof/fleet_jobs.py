@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef
+from tinyprof.job_bounds import check_job
 from tinyprof.job_dispatcher import JobDispatcher
 from tinyprof.job_handle import FleetJob
 from tinyprof.request_channel import FleetError, RequestChannel
@@ -62,10 +63,10 @@ class FleetJobs:
     def submit(
         self, place: Place, within_s: float, *, use_cache: bool, max_age_s: float | None, **terms: Any
     ) -> FleetJob:
-        """Asks for a run at a place; `terms` are those of a `Job`."""
+        """Asks for a run at a place; `terms` are those of a `Job`. Raises FleetError over a bound."""
         deadline_ns = self._wall_ns() + round(within_s * 1e9)
         job = Job(id=self._ids(16), node=place.board.node, board=place.board.board, deadline_ns=deadline_ns, **terms)
-        return self._dispatcher.submit(ProfileRequest(job, place.where, use_cache, max_age_s=max_age_s))
+        return self._dispatcher.submit(ProfileRequest(check_job(job), place.where, use_cache, max_age_s=max_age_s))
 
     def again(self, job_id: str) -> FleetJob:
         """A job that was asked for before. Raises FleetError where no collector knows it."""

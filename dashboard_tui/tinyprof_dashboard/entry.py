@@ -50,8 +50,8 @@ def run(
     with _own_logs():
         try:
             if screenshot is not None:
-                picture(source, screenshot, timeout_s, screen)
-            elif once or as_json:
+                return _pictured(source, screenshot, timeout_s, screen)
+            if once or as_json:
                 moment = read_once(
                     source, timeout_s, wall_ns=time.time_ns, steady_s=time.monotonic, with_ledger=screen == "pipeline"
                 )
@@ -61,9 +61,16 @@ def run(
         except Unreachable as why:
             print(f"tinyprof: {why}", file=sys.stderr)
             return 1
-        except OSError as why:
-            print(f"tinyprof: the picture cannot be written: {why}", file=sys.stderr)
-            return 1
+    return 0
+
+
+def _pictured(source: Source, file: Path, timeout_s: float, screen: ScreenName) -> int:
+    """Writes the picture; the exit code. Raises Unreachable."""
+    try:
+        picture(source, file, timeout_s, screen)
+    except OSError as why:
+        print(f"tinyprof: the picture cannot be written: {why}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -79,3 +79,11 @@ def test_a_configuration_that_cannot_be_used_is_a_line(path, text, says) -> None
     done = call("agent", "doctor", "--config", str(path))
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert says in done.stderr
+
+
+def test_the_doctor_without_a_configuration_says_how_to_have_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call("agent", "doctor")
+    assert done.exit_code == 2
+    assert "'tinyprof agent init' writes one" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -177,6 +177,7 @@ def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(fleet, tmp_pa
     [
         ([], 2, "name one board, or give --all"),
         (["pico-1", "ttft", "--all"], 2, "name one board"),
+        (["pico-1", "--all"], 2, "; with --all no board is named"),
         (["pico-1", "ttft"], 2, "nearest: ttft_ms"),
         (["pico-1", "ttft_ms", "--raw"], 2, "leave one of them out"),
         (["pico-1", "--json"], 2, "--output FILE"),

@@ -87,7 +87,7 @@ def test_fit_in_json_has_every_part() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("none.gguf",), "cannot read none.gguf: No such file"),
+        (("none.gguf",), "model 'none.gguf' is neither a file nor one of stories260k-f32, "),
         ((__file__,), "does not begin with 'GGUF'"),
         ((MODEL.name, "--ctx", "999"), "256 positions; 999 is not within"),
     ],

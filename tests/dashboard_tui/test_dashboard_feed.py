@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -247,6 +250,17 @@ def test_once_json_and_a_picture(broker: EmbeddedBroker, capsys: pytest.CaptureF
         nowhere = tmp_path / "no" / "folder.svg"
         assert entry.run(address, once=False, as_json=False, screenshot=nowhere, timeout_s=PATIENCE_S) == 1
         assert "cannot be written" in capsys.readouterr().err
+
+
+def test_who_stops_reading_the_table_is_told_nothing(broker: EmbeddedBroker) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-u", "-m", "tinyprof", "dashboard", "--once", "--broker", broker.url]
+    with Publisher(broker.url) as publisher:
+        fill(publisher)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_collectors_ledger_comes_or_the_reason_why_not(broker: EmbeddedBroker) -> None:

@@ -105,6 +105,8 @@ def examine_agent(
     """
     from tinyprof_agent.doctor.examination import examine
 
+    if path is None and not Path("agent.toml").exists():
+        raise WrongUse("there is no agent.toml here: 'tinyprof agent init' writes one, or name yours with --config")
     config = _configuration(ctx, path or Path("agent.toml"), broker, state_dir)
     found: list[Finding] = []
     for finding in examine(config, boards=not no_boards):

@@ -82,7 +82,7 @@ def _checked(board: str | None, metric: str | None, *, every: bool, raw: bool) -
     try:
         return None if metric is None else check_metric(metric).name
     except UnknownMetric as why:
-        raise WrongUse(str(why)) from None
+        raise WrongUse(f"{why}" + ("; with --all no board is named" if every else "")) from None
 
 
 def _format_of(output: Path | None) -> str:

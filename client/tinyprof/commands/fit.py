@@ -64,6 +64,8 @@ def _shape(model: str) -> "LlamaShape":
 
     shipped = shipped_models().get(model)
     path = Path(model) if shipped is None else shipped.path
+    if not path.exists():
+        raise WrongUse(f"model {model!r} is neither a file nor one of {', '.join(shipped_models())}")
     try:
         header = read_header(path)
     except GgufError as why:
