@@ -121,25 +121,11 @@ class Summaries:
         """A board as it is now."""
         node, name = key
         history = self.boards.get(key) or BoardHistory()
-        agent = presence.agents.get(node)
         listed = presence.board(node, name)
         shown = history.shown()
         result = shown.result
         regressions = self.regressions_of(key)[:MAX_REGRESSIONS]
-        assessment = board_health(
-            BoardFacts(
-                agent=None if agent is None else agent.liveness(now_ns, self.rules.stale_intervals),
-                presence=listed,
-                since_ns=0 if agent is None else agent.board_since_ns.get(name, 0),
-                last_seen_ns=history.last_seen_ns,
-                verdict=None if result is None else result.verdict,
-                verdict_reasons=() if result is None else result.reasons,
-                invalid_streak=shown.invalid_streak(),
-                regressions=regressions,
-            ),
-            now_ns,
-            self.rules,
-        )
+        assessment = board_health(self._facts(key, history, presence, regressions, now_ns), now_ns, self.rules)
         summary = BoardSummary(
             node=node,
             board=name,
@@ -170,6 +156,23 @@ class Summaries:
                 labels=listed.labels,
             )
         return summary
+
+    def _facts(
+        self, key: BoardKey, history: BoardHistory, presence: Presence, regressions: list[Regression], now_ns: int
+    ) -> BoardFacts:
+        node, name = key
+        agent, shown = presence.agents.get(node), history.shown()
+        result = shown.result
+        return BoardFacts(
+            agent=None if agent is None else agent.liveness(now_ns, self.rules.stale_intervals),
+            presence=presence.board(node, name),
+            since_ns=0 if agent is None else agent.board_since_ns.get(name, 0),
+            last_seen_ns=history.last_seen_ns,
+            verdict=None if result is None else result.verdict,
+            verdict_reasons=() if result is None else result.reasons,
+            invalid_streak=shown.invalid_streak(),
+            regressions=regressions,
+        )
 
     def _history(self, key: BoardKey) -> BoardHistory | None:
         """The board's history, and it is looked at again; None where there is no room for one more board."""
