@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from tinyprof_collector import config, opened, service
+from tinyprof_collector import config, service
+from tinyprof_collector.jobs import opening
 from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
 from tinyprof_collector.jobs.store import JobChanges
 
@@ -27,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path, required=True)
     options = parser.parse_args()
-    opened.SqliteJobStore = DyingStore
+    opening.SqliteJobStore = DyingStore
     return service.run(config.load_config(options.config))
 
 
