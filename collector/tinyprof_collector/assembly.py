@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable, Mapping
 
+from tinyprof_collector.ahead import Ahead
 from tinyprof_collector.answers import Answers
 from tinyprof_collector.broker_side import BrokerSide
 from tinyprof_collector.cache.cache import Cache
 from tinyprof_collector.config import Config
 from tinyprof_collector.control import Clock, Control, Duties, status_publication
+from tinyprof_collector.decoding import Decoder
 from tinyprof_collector.feed import Feed
 from tinyprof_collector.identity import offline_status, package_version
 from tinyprof_collector.inbox import Inbox
@@ -27,7 +29,7 @@ from tinyprof_collector.replies import Replies
 from tinyprof_collector.sack_lag import SackLag
 from tinyprof_collector.self_report import Parts, SelfReport
 from tinyprof_collector.stored_news import StoredNews
-from tinyprof_collector.stores.opening import boards_before, gather_s_of, source_for
+from tinyprof_collector.stores.opening import boards_before, decodes_ahead, gather_s_of, source_for
 from tinyprof_protocol.connection import Connection, Hooks, Message
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus
@@ -119,14 +121,19 @@ class Assembly:
         )
         self._watchdog = Watchdog(ingest.watchdog_intervals * config.status_interval_s)
         self.inbox = Inbox(ingest.batches_per_agent, ingest.max_batches, ingest.max_bytes, gather_s_of(config.store))
-        self._feed = Feed(self.inbox, self.pipeline, self._sack_lag, self.connection.publish)
+        source = source_for(config.store, self.inbox, clock)
+        self.ahead = None
+        if decodes_ahead(config.store):
+            decode = Decoder(opened.stores).decode
+            source = self.ahead = Ahead(source, decode, self.inbox.has_full_list, ingest.take_batches)
+        self._feed = Feed(self.inbox, self.pipeline, self._sack_lag, self.connection.publish, self.ahead)
         self.ingest = Ingest(config.id, self._feed.put, self._watchdog, clock.monotonic_s)
         refresh = Refresh(
             opened, self.pipeline, self.inbox, self.ingest, self.live, self.lookout, self.cache, clock,
             config.status_interval_s,
         )  # fmt: skip
         self.thread = PipelineThread(
-            source_for(config.store, self.inbox, clock),
+            source,
             self._feed.process,
             self._feed.publish_sack,
             refresh.refresh,

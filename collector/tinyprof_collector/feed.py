@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tinyprof_collector.ahead import Ahead
 from tinyprof_collector.inbox import Inbox
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.sack_lag import SackLag
@@ -17,12 +18,14 @@ class Feed:
         pipeline: Pipeline,
         sack_lag: SackLag,
         publish: Callable[[Publication], int | None],
+        ahead: Ahead | None = None,
     ) -> None:
-        """`publish` returns None where a message was not taken."""
+        """`publish` returns None where a message was not taken. `ahead` decodes a list while one is being stored."""
         self._inbox = inbox
         self._pipeline = pipeline
         self._sack_lag = sack_lag
         self._publish = publish
+        self._ahead = ahead
         self._in_hand = 0
 
     def put(self, message: Message) -> None:
@@ -35,7 +38,15 @@ class Feed:
         """Takes a list of batches in and returns the acknowledgements to publish."""
         self._in_hand = len(messages)
         self._sack_lag.taken(messages, holding=self._pipeline.holding is not None)
-        return self._pipeline.process(messages)
+        if self._ahead is None:
+            return self._pipeline.process(messages)
+        decoded = self._ahead.decoded(messages)
+        if messages and self._pipeline.holding is None:
+            self._ahead.begin()
+        sacks = self._pipeline.process(messages, decoded)
+        if self._pipeline.holding is not None:
+            self._ahead.let_go()
+        return sacks
 
     def publish_sack(self, sack: Publication) -> int | None:
         """Publishes an acknowledgement; None where it was not taken."""
@@ -46,4 +57,5 @@ class Feed:
 
     def backlog(self) -> int:
         """Batches that wait or are being taken in."""
-        return len(self._inbox) + self._in_hand
+        ahead = self._ahead.waiting() if self._ahead is not None else 0
+        return len(self._inbox) + ahead + self._in_hand

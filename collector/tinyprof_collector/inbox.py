@@ -179,6 +179,10 @@ class Inbox:
             self._closed = True
             self._changed.notify_all()
 
+    def has_full_list(self) -> bool:
+        """Whether what waits would fill a list by its weight."""
+        return self._bytes >= MAX_TAKEN_WEIGHT
+
     def deferred(self) -> dict[str, int]:
         """How many messages of each node fell, as a copy. Past 10,000 nodes the rest is counted under ''."""
         with self._changed:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 from tinyprof_collector.accounting import Account, Pairs, runs_of
 from tinyprof_collector.counts import Counts
-from tinyprof_collector.judging import Key, Plan, Work
+from tinyprof_collector.decoding import Decoded, Preparing
+from tinyprof_collector.judging import Key, Plan, Work, plan_for
 from tinyprof_collector.ledger import Ledger
-from tinyprof_collector.news import Known, News
+from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Poison, Quarantine
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
 from tinyprof_collector.verification import batched, held_runs, stored_runs
+from tinyprof_protocol.connection import Message
 from tinyprof_protocol.topics import agent_topic
 
 EPOCHS_AT_ONCE = 500
@@ -34,15 +36,19 @@ class Intake:
         """What batches asked for that are accounted and not answered yet."""
         self.news: list[News] = []
         """Of what was stored since somebody looked; of what the stores held already only what jobs want."""
-        self._known = Known()
+        self._preparing = Preparing(stores)
 
-    def prepare(self, plan: Plan, arrivals: list[Arrival]) -> None:
-        """Takes what stores and followers want of a batch's records, and lets go of these where nobody needs them."""
-        done = [store.prepare(arrivals) for store in self._stores]
-        plan.news.add(arrivals, self._known)
-        if all(done):
-            for arrival in arrivals:
-                arrival.kept = None
+    def plan(self, messages: Sequence[Message], decoded: Decoded | None = None) -> Plan:
+        """The plan for a list of messages, with what they say to followers; `decoded` ahead if it was."""
+        plan = plan_for(messages, self._ledger, self._prepare, decoded)
+        if decoded is not None:
+            if plan.arrivals == decoded.news.new:
+                plan.news = decoded.news
+            else:  # some were duplicates: what they say must not count twice
+                plan.news = News()
+                for work in plan.works:
+                    plan.news.add(plan.arrivals[work.first : work.first + work.count], self._preparing.known)
+        return plan
 
     def recall(self) -> None:
         """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
@@ -95,6 +101,9 @@ class Intake:
             answers = [_united(one, two) for one, two in zip(answers, store.write(arrivals), strict=True)]
         self._note_news(arrivals, answers, news)
         return answers
+
+    def _prepare(self, plan: Plan, arrivals: list[Arrival]) -> None:
+        self._preparing.prepare(plan.news, arrivals)
 
     def _account(self, work: Work, arrivals: list[Arrival], answers: list[Answer]) -> None:
         batch = work.batch
@@ -158,9 +167,9 @@ class Intake:
         told = News()
         for arrival, answer in zip(arrivals, answers, strict=True):
             if answer == "stored":
-                told.add([arrival], self._known)
+                told.add([arrival], self._preparing.known)
             elif answer == "held":
-                told.add_held([arrival], self._known)
+                told.add_held([arrival], self._preparing.known)
         self.news.append(told)
 
 

@@ -5,20 +5,18 @@ Nothing is changed here. A plan may be thrown away and made again, which is what
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE, Pairs, runs_of
+from tinyprof_collector.decoding import Decoded, Unfit, arrivals_of, open_batch
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Poison
 from tinyprof_collector.stores.store import Arrival
-from tinyprof_protocol.codec import BadMessage, decode, unpack_each
+from tinyprof_protocol.codec import BadMessage
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.delivery import Batch, Entry
 from tinyprof_protocol.names import is_node
 from tinyprof_protocol.ranges import RangeSet
-from tinyprof_protocol.records import Record
-from tinyprof_protocol.topics import BadTopic, Topic, parse
 
 MAX_SPAN = 10**9
 """How far above its base a batch may reach: an epoch at 1,000 records/s takes 11 days for it."""
@@ -56,10 +54,6 @@ class Plan:
     """What all its arrivals say to whoever follows what is stored."""
 
 
-class Unfit(Exception):
-    """A message that cannot be taken as a whole; the text says why."""
-
-
 Prepare = Callable[[Plan, list[Arrival]], None]
 """Takes what is wanted of the records of one batch, just after they were decoded."""
 
@@ -68,33 +62,28 @@ def _nothing(_plan: Plan, _arrivals: list[Arrival]) -> None:
     """Records stay decoded."""
 
 
-def plan_for(messages: Sequence[Message], ledger: Ledger, prepare: Prepare = _nothing) -> Plan:
-    """The plan for a list of messages. A message at which the code fails is poison, and never harms the others."""
+def plan_for(
+    messages: Sequence[Message], ledger: Ledger, prepare: Prepare = _nothing, decoded: Decoded | None = None
+) -> Plan:
+    """The plan for a list of messages. A message at which the code fails is poison, and never harms the others.
+
+    What was `decoded` ahead of these messages is not decoded again; its news are not in the plan.
+    """
     plan = Plan()
-    for message in messages:
+    for n, message in enumerate(messages):
         mark = len(plan.arrivals), len(plan.poisons)
+        ahead = decoded.batches[n] if decoded is not None else None
         try:
-            add_to_plan(plan, open_batch(message), message.topic, ledger, prepare)
+            if ahead is not None:
+                add_to_plan(plan, ahead.batch, message.topic, ledger, records=ahead.records)
+            else:
+                add_to_plan(plan, open_batch(message), message.topic, ledger, prepare)
         except Unfit as why:
             plan.poisons.append(whole(message, str(why)))
         except Exception as why:  # noqa: BLE001  (whatever it is, the other messages must not suffer from it)
             del plan.arrivals[mark[0] :], plan.poisons[mark[1] :]
             plan.poisons.append(whole(message, f"{type(why).__name__}: {why}"))
     return plan
-
-
-def open_batch(message: Message) -> Batch:
-    """The batch in a message, checked against its topic. Raises Unfit."""
-    try:
-        topic = _parsed(message.topic)
-        if topic.kind != "records":
-            raise Unfit(f"{message.topic!r} is no topic for records")
-        batch = decode(message.payload, Batch)
-    except (BadTopic, BadMessage) as why:
-        raise Unfit(str(why)) from None
-    if batch.node != topic.node:
-        raise Unfit(f"a batch of {batch.node} under the topic of {topic.node}")
-    return batch
 
 
 def whole(message: Message, reason: str) -> Poison:
@@ -104,8 +93,18 @@ def whole(message: Message, reason: str) -> Poison:
     return Poison(node, message.topic, reason, message.payload)
 
 
-def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger, prepare: Prepare = _nothing) -> None:
-    """Judges a batch and each of its records. Raises Unfit for numbers that no spool would give."""
+def add_to_plan(
+    plan: Plan,
+    batch: Batch,
+    topic: str,
+    ledger: Ledger,
+    prepare: Prepare = _nothing,
+    records: Sequence[Arrival | BadMessage] | None = None,
+) -> None:
+    """Judges a batch and each of its records. Raises Unfit for numbers that no spool would give.
+
+    `records` are those of the batch, where they are decoded and prepared already.
+    """
     seqs = [entry.seq for entry in batch.records]
     span = _span(batch, seqs)
     key = (batch.node, batch.epoch)
@@ -123,17 +122,21 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger, prepare: P
     fresh = fresh and (planned.highest < span[0] or not planned.within(*span))
     fresh = fresh and span[0] >= batch.base and len(set(seqs)) == len(seqs)
     taken: set[int] = set()
-    due: list[Entry] = batch.records if fresh else []
-    for entry in () if fresh else batch.records:
-        seq = entry.seq
+    due: list[int] = []
+    for n, seq in () if fresh else enumerate(seqs):
         known = seq < batch.base if account is None else not account.is_due(seq)
         evicted_below = account is not None and seq in account.evicted
         if known or seq in taken or seq in planned or (seq < batch.base and not evicted_below):
             work.resent += 1
         else:
             taken.add(seq)
-            due.append(entry)
-    _judge_records(plan, work, due, topic)
+            due.append(n)
+    entries = batch.records if fresh else [batch.records[n] for n in due]
+    if records is None:
+        records = arrivals_of(batch, entries)
+    elif not fresh:
+        records = [records[n] for n in due]
+    _judge_records(plan, work, entries, records, topic)
     if work.count:
         prepare(plan, plan.arrivals[work.first :])
     planned.update(runs)
@@ -143,14 +146,16 @@ def add_to_plan(plan: Plan, batch: Batch, topic: str, ledger: Ledger, prepare: P
     plan.works.append(work)
 
 
-def _judge_records(plan: Plan, work: Work, due: list[Entry], topic: str) -> None:
+def _judge_records(
+    plan: Plan, work: Work, entries: list[Entry], records: Sequence[Arrival | BadMessage], topic: str
+) -> None:
     node, epoch = work.batch.node, work.batch.epoch
-    for entry, record in zip(due, unpack_each([entry.data for entry in due], Record), strict=True):
+    for entry, record in zip(entries, records, strict=True):
         if isinstance(record, BadMessage):
             plan.poisons.append(Poison(node, topic, str(record), entry.data, epoch, entry.seq))
             work.bad.append(entry.seq)
         else:
-            plan.arrivals.append(Arrival(node, epoch, entry.seq, entry.data, record))
+            plan.arrivals.append(record)
     work.count = len(plan.arrivals) - work.first
 
 
@@ -177,8 +182,3 @@ def _has_room(plan: Plan, batch: Batch, pairs: Pairs, ledger: Ledger, bound: int
     if len(account.accounted) + coming < bound:
         return True
     return account.has_room_for([*(planned or ()), *evicting, *pairs], batch.base, bound)
-
-
-@lru_cache(maxsize=20_000)
-def _parsed(topic: str) -> Topic:
-    return parse(topic)

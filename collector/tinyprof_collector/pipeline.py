@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tinyprof_collector.accounting import sacks_for
 from tinyprof_collector.counts import Counts
+from tinyprof_collector.decoding import Decoded
 from tinyprof_collector.intake import Intake
 from tinyprof_collector.judging import plan_for, whole
 from tinyprof_collector.ledger import Ledger, reply_of
@@ -108,8 +109,8 @@ class Pipeline:
 
     # ---- the way in
 
-    def process(self, messages: Sequence[Message] = ()) -> list[Publication]:
-        """Takes a list of messages in and returns the acknowledgements to publish.
+    def process(self, messages: Sequence[Message] = (), decoded: Decoded | None = None) -> list[Publication]:
+        """Takes a list of messages in and returns the acknowledgements to publish; `decoded` ahead if it was.
 
         Also called with an empty list, at least every second, to try again what is held and to keep what statuses said.
         """
@@ -124,7 +125,7 @@ class Pipeline:
                 self._intake.recall()
                 sacks += self._answer()
                 self._replay.finish()
-                self._handle_waiting()
+                self._handle_waiting(decoded)
                 sacks += self._answer()
             except _HOLDS as why:
                 self._state_is_lost = self._state_is_lost or isinstance(why, StateLost)
@@ -206,12 +207,13 @@ class Pipeline:
         for message in messages[max(0, room) :]:
             self._counts.defer(whole(message, "").node)
 
-    def _handle_waiting(self) -> None:
+    def _handle_waiting(self, decoded: Decoded | None) -> None:
         """Takes in all that waits; should the code fail over it, one by one: only the one to blame falls out."""
         if not self._waiting:
             return
         try:
-            plan = plan_for(self._waiting, self._ledger, self._intake.prepare)
+            ahead = decoded if decoded is not None and decoded.messages == self._waiting else None
+            plan = self._intake.plan(self._waiting, ahead)
             self._intake.take_in(plan, len(self._waiting))
             self._waiting = []
         except QuarantineFailed:
@@ -239,7 +241,7 @@ class Pipeline:
 
     def _handle_one(self, message: Message) -> None:
         try:
-            self._intake.take_in(plan_for([message], self._ledger, self._intake.prepare), 1)
+            self._intake.take_in(self._intake.plan([message]), 1)
         except _HOLDS:
             raise
         except Exception as why:

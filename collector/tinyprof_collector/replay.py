@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from tinyprof_collector.decoding import Unfit, open_batch
 from tinyprof_collector.intake import Intake
-from tinyprof_collector.judging import Unfit, open_batch, plan_for
+from tinyprof_collector.judging import plan_for
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.quarantine import Kept, Quarantine, QuarantineFailed
 from tinyprof_collector.state.state import StateFailed

@@ -1,7 +1,8 @@
 """The life of a collector: it starts its parts, stops them in bounded time, and runs until it is told to end.
 
-Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `control` keeps what is live, `jobs` takes
-jobs of clients and `jobs-out` says what becomes of them, `replies-…` answer all else they ask, `endpoints` serves HTTP.
+Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `decode-ahead` decodes the next list while one
+is posted to a server, `control` keeps what is live, `jobs` takes jobs of clients and `jobs-out` says what becomes of
+them, `replies-…` answer all else they ask, `endpoints` serves HTTP.
 None of them waits for another without a limit.
 """
 
@@ -84,6 +85,8 @@ class Collector:
         self._stopping.set()
         parts.desk.stop(share_s)
         ended = parts.thread.stop(share_s)
+        if parts.ahead is not None:
+            parts.ahead.stop()
         parts.control.stop(share_s)
         parts.outbox.stop(share_s / 4)
         parts.profile_requests.stop(share_s / 4)

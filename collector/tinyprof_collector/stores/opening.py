@@ -59,3 +59,8 @@ def source_for(config: StoreConfig, inbox: Source, clock: Clock) -> Source:
     wait_s = config.influxdb.max_wait_s
     gathers = "influxdb" in config.use and wait_s > 0
     return Gathering(inbox, wait_s, clock.monotonic_s) if gathers else inbox
+
+
+def decodes_ahead(config: StoreConfig) -> bool:
+    """Whether the next list is decoded while one is being stored: where that is waiting for a server alone."""
+    return config.use == ["influxdb"]

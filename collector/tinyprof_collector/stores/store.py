@@ -119,7 +119,10 @@ class Reader(Protocol):
 
 
 class Store(Protocol):
-    """Takes records once each. `check`, `write` and `count` come from the pipeline's thread, `read` from any."""
+    """Takes records once each. `check`, `write` and `count` come from the pipeline's thread, `read` from any.
+
+    `prepare` may come from a second thread while `write` goes on, but only for a store that waits for a server.
+    """
 
     name: str
 

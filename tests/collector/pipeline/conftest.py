@@ -9,6 +9,7 @@ import pytest
 from redis_server import RedisServer
 
 from tinyprof_collector.config import StateConfig
+from tinyprof_collector.decoding import Decoded
 from tinyprof_collector.ledger_image import Changes, Told
 from tinyprof_collector.pipeline import Pipeline
 from tinyprof_collector.quarantine import Quarantine
@@ -76,10 +77,10 @@ class PairBench:
         self.pipeline = self.state = self
         self.failing = False
 
-    def process(self, messages: Sequence[Message] = ()) -> list[Publication]:
+    def process(self, messages: Sequence[Message] = (), decoded: Decoded | None = None) -> list[Publication]:
         self.last = self.chance.choice(self.halves)
         self.last.state.failing = self.failing
-        return self.last.pipeline.process(messages)
+        return self.last.pipeline.process(messages, decoded)
 
     def note_status(self, status: AgentStatus) -> None:
         self.chance.choice(self.halves).pipeline.note_status(status)

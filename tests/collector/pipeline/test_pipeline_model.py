@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyprof_collector.decoding import Decoder
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
 from tinyprof_protocol.ranges import RangeSet
 
@@ -80,7 +81,8 @@ class World:
         self.process([self.agent.batch([1])])
 
     def process(self, messages):
-        self.sacks += self.make.sacks(self.bench.pipeline.process(messages))
+        ahead = Decoder([]).decode(messages) if self.rng.random() < 0.5 else None
+        self.sacks += self.make.sacks(self.bench.pipeline.process(messages, ahead))
 
     def restart(self, *, lose_state=False):
         self.bench.restart(lose_state=lose_state)

@@ -6,6 +6,7 @@ next are made.
 """
 
 import logging
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class _Work:
 
 
 class InfluxStore:
-    """Writes from one thread, with helpers of its own; `read` may be called from any."""
+    """Writes from one thread, with helpers of its own; `prepare` and `read` may be called from any."""
 
     name = "influxdb"
 
@@ -86,6 +87,8 @@ class InfluxStore:
         self._suspects = Suspects()
         self._guard = SeriesGuard()
         self._fixed = FixedParts()
+        self._preparing = threading.Lock()
+        """One list may be made ahead while another one, that was not, is written."""
         self._seen: set[tuple[str, bytes]] = set()
         """Epochs whose first lines were looked for."""
         self._held: dict[tuple[str, bytes], frozenset[int]] = {}
@@ -103,15 +106,16 @@ class InfluxStore:
 
     def prepare(self, arrivals: Sequence[Arrival]) -> bool:
         """Makes the lines. They are all that is written: the decoded records are not wanted any more."""
-        details, fixed_parts = self._config.details, self._fixed
-        for arrival in arrivals:
-            record = arrival.record
-            body = record.body
-            fixed = fixed_parts.of_run(arrival.node, body) if isinstance(body, Result) else fixed_parts.of(arrival)
-            try:
-                arrival.prepared = _Line(fixed.head, line_with(arrival, record, fixed, details), record.time_ns)
-            except Unwritable as why:
-                arrival.prepared = _Line(fixed.head, "", record.time_ns, str(why))
+        with self._preparing:
+            details, fixed_parts = self._config.details, self._fixed
+            for arrival in arrivals:
+                record = arrival.record
+                body = record.body
+                fixed = fixed_parts.of_run(arrival.node, body) if isinstance(body, Result) else fixed_parts.of(arrival)
+                try:
+                    arrival.prepared = _Line(fixed.head, line_with(arrival, record, fixed, details), record.time_ns)
+                except Unwritable as why:
+                    arrival.prepared = _Line(fixed.head, "", record.time_ns, str(why))
         return True
 
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
