@@ -25,6 +25,8 @@ class Network:
     def __init__(self, store) -> None:
         self.under_way, self.let_through = threading.Event(), threading.Event()
         self.fails = False
+        self.given = []
+        """Seqs that the store was asked to write: a server overwrites what comes twice, and calls it stored."""
         self._write = store.write
         store.write = self.write
 
@@ -33,6 +35,7 @@ class Network:
         assert self.let_through.wait(WAIT_S)
         if self.fails:
             raise StoreFailed("the server is away")
+        self.given += [arrival.seq for arrival in arrivals]
         return self._write(arrivals)
 
 
@@ -106,6 +109,7 @@ def test_a_duplicate_of_the_list_that_is_being_written_is_stored_told_and_counte
     assert [arrival.seq for arrival in bench.stored] == list(range(1, 11)), "told before it was stored"
     assert make.acknowledged(way.turn()).pairs() == [(1, 15)]
     assert [arrival.seq for arrival in bench.stored] == list(range(1, 16))
+    assert network.given == list(range(1, 16)), "a duplicate was written again"
     assert (row(bench).stored, row(bench).resent) == (15, 5)
     assert make.stored_seqs(bench.folder) == list(range(1, 16))
     assert bench.pipeline.ledger(verify=True).ok
