@@ -1,6 +1,6 @@
 """How quick the collector is on InfluxDB, beside the limit and a bare loop, in one run over a real server.
 
-    python benchmarks/influx.py [--results 40000] [--rounds 3] [--away 120] [--part hundreds|ones|latency|away] [--json]
+    python benchmarks/influx.py [--results 200000] [--rounds 3] [--away 120] [--part hundreds|ones|…] [--json]
 
 `hundreds`, `ones`: results of 1,000 boards next to 100 agents, 14 fields each, wait in the broker in batches of 100 or
 of 1 (a fifth as many); the subscriber is connected but stopped until then. In turns: posts of the ready-made lines that
@@ -61,7 +61,7 @@ def missed(measured: dict[str, Any]) -> list[str]:
 def main() -> int:
     """Runs what was asked for and prints it; 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--results", type=int, default=40_000)
+    parser.add_argument("--results", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     telegraf = telegraf_way()
     more = {} if telegraf is None else {"telegraf": telegraf}

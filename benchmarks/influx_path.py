@@ -25,6 +25,8 @@ from tinyprof_protocol.connection import Message
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
 from influxd import ORG, TOKEN, Influxd
 
+AT_ONCE = "max_wait_s = 0.1\n"
+"""The last list, which is short, is not held back for the usual second; all others are full at once."""
 UNWATCHED = "[regressions]\nenabled = false\n"
 """The watch for regressions is no part of storing, has a rate of its own, and finds one in every made-up run."""
 BARE = str(Path(__file__).parent / "influx_bare.py")
@@ -140,7 +142,7 @@ def run_bare(bench: Bench, messages: list[Message], records: int, lines: str) ->
 def run_collector(bench: Bench, messages: list[Message], owed: dict[str, int], more: str = UNWATCHED) -> Written:
     """The real service until it has acknowledged all."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, bench.bucket() as bucket:
-        config = bench.collector_config(folder, broker.url, bucket, RAISED + more)
+        config = bench.collector_config(folder, broker.url, bucket, RAISED + more, AT_ONCE)
         with child([sys.executable, "-m", "tinyprof_collector", "--config", str(config)], "is ready") as (pid, _):
             listener = SackListener(broker.url, owed)
             base = bench.cpu_s()

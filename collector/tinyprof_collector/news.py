@@ -40,13 +40,12 @@ class News:
         self.new.extend(arrivals)
         by_board: dict[str, list[Record]] = {}
         for arrival in arrivals:
-            record = arrival.record
+            record = arrival.kept or arrival.record
             body = record.body
-            if body.board is not None:
-                its = by_board.get(body.board)
-                if its is None:
-                    its = by_board[body.board] = []
-                its.append(record)
+            if body.board in by_board:
+                by_board[body.board].append(record)
+            elif body.board is not None:
+                by_board[body.board] = [record]
             if not isinstance(body, Sample):
                 self._add_answer(arrival, record, known)
         node = arrivals[0].node if arrivals else ""
