@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tinyprof.board_names import UnknownBoard
     from tinyprof.fleet import Fleet
+    from tinyprof.fleet_errors import FleetError
     from tinyprof.job_handle import JobFailed, JobTimeout
     from tinyprof.metric_names import UnknownMetric
-    from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, FleetError, NoCollector
+    from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, NoCollector
     from tinyprof_protocol.broker_address import BadAddress
     from tinyprof_protocol.request_reply import RequestFailed
 
@@ -32,7 +33,7 @@ _ERRORS = {
     "BadAddress": "tinyprof_protocol.broker_address",
     "BrokerUnreachable": "tinyprof.request_channel",
     "CollectorSilent": "tinyprof.request_channel",
-    "FleetError": "tinyprof.request_channel",
+    "FleetError": "tinyprof.fleet_errors",
     "JobFailed": "tinyprof.job_handle",
     "JobTimeout": "tinyprof.job_handle",
     "NoCollector": "tinyprof.request_channel",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tinyprof.board_names import BoardRef
 from tinyprof.fleet import Fleet
-from tinyprof.request_channel import FleetError
+from tinyprof.fleet_errors import FleetError
 from tinyprof_platforms.catalogue import names_a_part
 from tinyprof_protocol.jobs import CachedFrom, ProfileReply, Progress
 from tinyprof_protocol.presence import BoardSummary, Health

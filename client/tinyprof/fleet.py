@@ -14,12 +14,13 @@ from typing import Any, Literal, Self, TypeVar
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef, parse_full
+from tinyprof.fleet_errors import FleetError
 from tinyprof.fleet_health import health_of, stats_of
 from tinyprof.fleet_jobs import FleetJobs
 from tinyprof.job_handle import FleetJob
 from tinyprof.metric_names import check_metric
 from tinyprof.profile_request import follow_to_the_end
-from tinyprof.request_channel import FleetError, RequestChannel, partitions_without_owner
+from tinyprof.request_channel import RequestChannel, partitions_without_owner
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.jobs import JobView, ProfileReply, Progress
 from tinyprof_protocol.names import partition_of

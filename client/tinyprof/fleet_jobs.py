@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_bounds import check_job
 from tinyprof.job_dispatcher import JobDispatcher
 from tinyprof.job_handle import FleetJob
-from tinyprof.request_channel import FleetError, RequestChannel
+from tinyprof.request_channel import RequestChannel
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileRequest, Where
 from tinyprof_protocol.names import partition_of
 

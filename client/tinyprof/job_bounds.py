@@ -1,6 +1,6 @@
 """Whether a job can be carried: told before it is sent, in words, and not by who cannot read it."""
 
-from tinyprof.request_channel import FleetError
+from tinyprof.fleet_errors import FleetError
 from tinyprof_protocol.jobs import Job
 
 MAX_PROMPTS, MAX_PROMPT, MAX_WORD, MAX_PRIORITY = 64, 4096, 64, 100

@@ -12,8 +12,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import FleetJob
-from tinyprof.request_channel import BrokerUnreachable, FleetError, RequestChannel
+from tinyprof.request_channel import BrokerUnreachable, RequestChannel
 from tinyprof_protocol.codec import BadMessage
 from tinyprof_protocol.jobs import ProfileReply, ProfileRequest
 from tinyprof_protocol.names import partition_of

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_result import JobResult
-from tinyprof.request_channel import FleetError
 from tinyprof_protocol.job_states import JobState
 from tinyprof_protocol.jobs import CachedFrom, ProfileReply, ProfileRequest
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import FleetJob
-from tinyprof.request_channel import FleetError
 from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import decode

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tinyprof.fleet_errors import FleetError
 from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import CA_FILE_VARIABLE, BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
@@ -35,10 +36,6 @@ def what_to_do(error: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in error:
         return f"name the certificates that it is checked against with {CA_FILE_VARIABLE}"
     return "start a broker, or name yours with --broker or TINYPROF_BROKER"
-
-
-class FleetError(RuntimeError):
-    """The fleet could not be asked; the message is one line that says what to do."""
 
 
 class BrokerUnreachable(FleetError):

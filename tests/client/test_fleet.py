@@ -12,10 +12,10 @@ import tinyprof
 from tinyprof.board_names import UnknownBoard
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof.fleet import Fleet
+from tinyprof.fleet_errors import FleetError
 from tinyprof.request_channel import (
     BrokerUnreachable,
     CollectorSilent,
-    FleetError,
     Heard,
     NoCollector,
     live_collectors,

@@ -8,8 +8,9 @@ import pytest
 
 from tinyprof.board_names import UnknownBoard
 from tinyprof.fleet import Fleet
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import JobFailed, JobTimeout
-from tinyprof.request_channel import FleetError, NoCollector
+from tinyprof.request_channel import NoCollector
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Record, Result

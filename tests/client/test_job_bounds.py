@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from tinyprof.fleet import Fleet
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_bounds import MAX_PRIORITY, MAX_PROMPT, MAX_PROMPTS, MAX_WORD, check_job
-from tinyprof.request_channel import FleetError
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import BoardSummary

@@ -19,8 +19,8 @@ from tinyprof.benchmarking.selection import (
     why_not_offered,
 )
 from tinyprof.fleet import Fleet
+from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import FleetJob
-from tinyprof.request_channel import FleetError
 from tinyprof_platforms.suites import Suite
 from tinyprof_protocol.jobs import ProfileReply
 from tinyprof_protocol.presence import AgentStatus

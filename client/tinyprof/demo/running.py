@@ -13,7 +13,7 @@ from tinyprof.demo.processes import DemoFailed, Part
 from tinyprof.demo.watch import AgentWatch
 from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof.fleet import Fleet, FleetLedger
-from tinyprof.request_channel import FleetError
+from tinyprof.fleet_errors import FleetError
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.request_reply import RequestFailed
 
