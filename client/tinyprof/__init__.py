@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tinyprof.board_names import UnknownBoard
     from tinyprof.fleet import Fleet
-    from tinyprof.fleet_errors import FleetError
+    from tinyprof.fleet_errors import BadArgument, FleetError
     from tinyprof.job_handle import JobFailed, JobTimeout
     from tinyprof.metric_names import UnknownMetric
     from tinyprof.request_channel import BrokerUnreachable, CollectorSilent, NoCollector
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BadAddress",
+    "BadArgument",
     "BrokerUnreachable",
     "CollectorSilent",
     "FleetError",
@@ -31,6 +32,7 @@ __all__ = [
 
 _ERRORS = {
     "BadAddress": "tinyprof_protocol.broker_address",
+    "BadArgument": "tinyprof.fleet_errors",
     "BrokerUnreachable": "tinyprof.request_channel",
     "CollectorSilent": "tinyprof.request_channel",
     "FleetError": "tinyprof.fleet_errors",

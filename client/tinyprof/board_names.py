@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tinyprof.fleet_errors import BadArgument
 from tinyprof_protocol.names import check_name, is_node
 
 MAX_SUGGESTIONS = 3
@@ -11,6 +12,10 @@ MAX_SUGGESTIONS = 3
 
 class UnknownBoard(LookupError):
     """No board, or more than one, has the name; the message lists the nearest."""
+
+
+class BadBoardName(UnknownBoard, BadArgument):
+    """No board can have the name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,16 +30,16 @@ class BoardRef:
 
 
 def parse_full(name: str) -> BoardRef | None:
-    """The board of `site.agent/board`; None for a bare board name. Raises UnknownBoard for what is neither."""
+    """The board of `site.agent/board`; None for a bare board name. Raises BadBoardName for what is neither."""
     node, slash, board = name.rpartition("/")
     try:
         check_name("board", board)
     except ValueError as why:
-        raise UnknownBoard(f"{why}; write BOARD or SITE.AGENT/BOARD") from None
+        raise BadBoardName(f"{why}; write BOARD or SITE.AGENT/BOARD") from None
     if not slash:
         return None
     if not is_node(node):
-        raise UnknownBoard(f"{name!r} names no board: write BOARD or SITE.AGENT/BOARD")
+        raise BadBoardName(f"{name!r} names no board: write BOARD or SITE.AGENT/BOARD")
     return BoardRef(node, board)
 
 

@@ -75,7 +75,15 @@ def _end(why: Exception) -> NoReturn:
         sys.exit(EXIT_WRONG_USE)
     log.debug("where it went wrong", exc_info=why)
     click.echo(f"tinyprof: {_line(why)}", err=True)
-    sys.exit(why.exit_code if isinstance(why, click.ClickException) else EXIT_FAILED)
+    sys.exit(_exit_code(why))
+
+
+def _exit_code(why: Exception) -> int:
+    from tinyprof.fleet_errors import BadArgument
+
+    if isinstance(why, click.ClickException):
+        return why.exit_code
+    return EXIT_WRONG_USE if isinstance(why, BadArgument) else EXIT_FAILED
 
 
 def _line(why: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef, parse_full
-from tinyprof.fleet_errors import FleetError
+from tinyprof.fleet_errors import FleetError, check_limit
 from tinyprof.fleet_health import health_of, stats_of
 from tinyprof.fleet_jobs import FleetJobs
 from tinyprof.job_handle import FleetJob
@@ -167,6 +167,7 @@ class Fleet:
         gives the runs of every series. Raises UnknownMetric; RequestFailed if `series` is none.
         """
         check_metric(metric)
+        check_limit(HistoryRequest, "limit", limit)
         ref = self.find(board)
         since_ns = max(0, self._wall_ns() - round(since_s * 1e9))
         request = HistoryRequest(ref.node, ref.board, metric, since_ns, limit, series)
@@ -209,6 +210,7 @@ class Fleet:
         What comes late, with an older time than a page that was given already, is not in any; nor is what an agent
         dates over a day ahead. A board that was forgotten is found by its full name.
         """
+        check_limit(ResultsRequest, "page", page)
         ref = parse_full(board) or self.find(board)
         now_ns = self._wall_ns()
         until_ns = now_ns + round(_DAY_S * 1e9)
@@ -246,7 +248,7 @@ class Fleet:
         On one `board`, or on any that has the platform, site, node and label that are given: the first that is free.
         A result from the cache will do, of at most `max_age_s` seconds, or the run of an equal job under way, unless
         `use_cache` is false. A run that has not begun within `within_s` seconds is given up. Raises ValueError where no
-        board is meant, UnknownBoard where none is so.
+        board is meant, UnknownBoard where none is so, BadArgument over a bound.
         """
         wanted = self._jobs.place(board, site=site, node=node, platform=platform, label=label)
         return self._jobs.submit(
@@ -314,6 +316,7 @@ class Fleet:
         self, action: Literal["stats", "list", "clear"] = "stats", *, offset: int = 0, limit: int = 100
     ) -> FleetCache:
         """The caches' figures; with `list` their entries too, newest first; `clear` empties them."""
+        check_limit(CacheRequest, "limit", limit)
         request = CacheRequest(action, offset, limit)
         return FleetCache(*self._ask_all("cache", request, CacheReply))
 
@@ -332,6 +335,7 @@ class Fleet:
 
         An item's number is its collector's own: with several collectors behind the broker, `collector` says whose.
         """
+        check_limit(QuarantineRequest, "limit", limit)
         live = self._channel.collectors()
         if collector is not None and collector not in live:
             raise FleetError(f"no live collector is called {collector!r}; live are {', '.join(sorted(live))}")

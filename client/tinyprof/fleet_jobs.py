@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef
-from tinyprof.fleet_errors import FleetError
-from tinyprof.job_bounds import check_job
+from tinyprof.fleet_errors import BadArgument, FleetError
+from tinyprof.job_bounds import check_job, check_times
 from tinyprof.job_dispatcher import JobDispatcher
 from tinyprof.job_handle import FleetJob
 from tinyprof.request_channel import RequestChannel
@@ -64,14 +64,15 @@ class FleetJobs:
     def submit(
         self, place: Place, within_s: float, *, use_cache: bool, max_age_s: float | None, **terms: Any
     ) -> FleetJob:
-        """Asks for a run at a place; `terms` are those of a `Job`. Raises FleetError over a bound."""
+        """Asks for a run at a place; `terms` are those of a `Job`. Raises BadArgument over a bound."""
+        check_times(within_s, max_age_s)
         deadline_ns = self._wall_ns() + round(within_s * 1e9)
         job = Job(id=self._ids(16), node=place.board.node, board=place.board.board, deadline_ns=deadline_ns, **terms)
         return self._dispatcher.submit(ProfileRequest(check_job(job), place.where, use_cache, max_age_s=max_age_s))
 
     def again(self, job_id: str) -> FleetJob:
-        """A job that was asked for before. Raises FleetError where no collector knows it."""
-        wanted = _bytes_of(job_id)
+        """A job that was asked for before. Raises FleetError where none knows it, BadArgument for no id."""
+        wanted = bytes_of(job_id)
         for collector in sorted(self._channel.collectors()):
             reply = self._ask(collector, JobsRequest("list", ids=[wanted]))
             for view in reply.jobs:
@@ -108,7 +109,7 @@ class FleetJobs:
         ref = self._finder.find(board) if board is not None else None
         asked = JobsRequest(
             "cancel",
-            [_bytes_of(job_id) for job_id in job_ids],
+            [bytes_of(job_id) for job_id in job_ids],
             ref.node if ref else None,
             ref.board if ref else None,
             limit=1,
@@ -124,11 +125,12 @@ class FleetJobs:
         return self._channel.ask(collector, "jobs", asked, JobsReply, self._timeout_s)
 
 
-def _bytes_of(job_id: str) -> bytes:
+def bytes_of(job_id: str) -> bytes:
+    """The bytes of a job's id. Raises BadArgument for what is none."""
     try:
         found = bytes.fromhex(job_id)
     except ValueError:
         found = b""
     if len(found) * 2 != _ID_DIGITS:
-        raise FleetError(f"{job_id!r} is no job's id: {_ID_DIGITS} hexadecimal digits are")
+        raise BadArgument(f"{job_id!r} is no job's id: {_ID_DIGITS} hexadecimal digits are")
     return found

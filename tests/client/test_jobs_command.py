@@ -65,4 +65,18 @@ def test_cancelling_says_how_many_and_fails_where_there_was_none(fake, broker):
 
 def test_cancelling_wants_ids_or_a_board(broker):
     assert "name jobs by their ids" in str(run(broker, "jobs", "cancel").exception)
-    assert "is no job's id" in str(run(broker, "jobs", "cancel", "xyz").exception)
+
+
+@pytest.mark.parametrize("broker_url", ["mqtt://127.0.0.1:9", None])
+def test_what_is_no_id_is_wrong_use_whether_anybody_answers_or_not(fake, broker, broker_url):
+    arguments = ["jobs", "cancel", (b"w" * 16).hex(), "zz", "--broker", broker_url or broker.url]
+    done = CliRunner().invoke(tinyprof, arguments)
+    assert done.exit_code == 2
+    assert done.stderr == "tinyprof: 'zz' is no job's id: 32 hexadecimal digits are\n"
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize(("board", "code"), [("hots", 1), ("no board", 2), ("no-node/host", 2)])
+def test_a_board_that_is_not_there_could_be_and_a_name_of_none_could_not(fake, broker, board, code):
+    for command in (["jobs", "cancel", "--board", board], ["profile", board], ["history", board, "ttft_ms"]):
+        assert CliRunner().invoke(tinyprof, [*command, "--broker", broker.url]).exit_code == code

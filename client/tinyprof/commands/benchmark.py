@@ -110,8 +110,7 @@ def _in_fleet(options: dict[str, Any], output: Path) -> "tuple[Results, bool]":
     from tinyprof.benchmarking.fleet_runs import FleetRuns, plan_fleet
     from tinyprof.benchmarking.making import Making
     from tinyprof.benchmarking.progress_feed import ProgressFeed
-    from tinyprof.benchmarking.selection import NothingToRun, Wanted, parse_suite
-    from tinyprof.board_names import UnknownBoard
+    from tinyprof.benchmarking.selection import Wanted, parse_suite
     from tinyprof.fleet import Fleet
     from tinyprof_platforms.suites import SuiteError
 
@@ -119,17 +118,17 @@ def _in_fleet(options: dict[str, Any], output: Path) -> "tuple[Results, bool]":
     wanted = Wanted(names, options["platform"] or "", options["label"] or "", options["site"] or "")
     try:
         asked = parse_suite(options["suite"])
-        address = broker_address(options["broker"])
-        with Fleet(address) as fleet:
-            planned = plan_fleet(fleet, wanted, asked, options["repeat_runs"])
-            for line in planned.left_out:
-                click.echo(f"left out: {one_line(line)}", err=True)
-            nodes = {plan.board.partition("/")[0] for plan in planned.plans}
-            with ProgressFeed(address, nodes, f"progress-{os.urandom(8).hex()}") as feed:
-                runs = FleetRuns(fleet, feed, options["within_s"], options["priority"])
-                return _make(Making(planned.plans, runs, planned.suites, planned.agents, time.time_ns), output)
-    except (SuiteError, UnknownBoard, NothingToRun) as why:
+    except SuiteError as why:
         raise WrongUse(one_line(str(why))) from None
+    address = broker_address(options["broker"])
+    with Fleet(address) as fleet:
+        planned = plan_fleet(fleet, wanted, asked, options["repeat_runs"])
+        for line in planned.left_out:
+            click.echo(f"left out: {one_line(line)}", err=True)
+        nodes = {plan.board.partition("/")[0] for plan in planned.plans}
+        with ProgressFeed(address, nodes, f"progress-{os.urandom(8).hex()}") as feed:
+            runs = FleetRuns(fleet, feed, options["within_s"], options["priority"])
+            return _make(Making(planned.plans, runs, planned.suites, planned.agents, time.time_ns), output)
 
 
 def _here(where: str, options: dict[str, Any], output: Path) -> "tuple[Results, bool]":

@@ -61,7 +61,10 @@ def cancel_jobs(ids: tuple[str, ...], board: str | None, broker: str | None, as_
     cancel.
     """
     from tinyprof.fleet import Fleet
+    from tinyprof.fleet_jobs import bytes_of
 
+    for job_id in ids:
+        bytes_of(job_id)
     if not ids and board is None:
         raise WrongUse(
             "name jobs by their ids, or a board with --board; 'tinyprof jobs list --open' shows what there is"

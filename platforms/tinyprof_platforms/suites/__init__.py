@@ -4,7 +4,9 @@ from tinyprof_platforms.suites.files import find_suite, read_suite, shipped_suit
 from tinyprof_platforms.suites.suite import (
     CHANGED_BY_JOBS,
     MAX_PROMPT_BYTES,
+    MAX_REPETITIONS,
     MAX_RUNS,
+    MAX_TOKENS,
     Suite,
     SuiteError,
     Suites,
@@ -16,7 +18,9 @@ from tinyprof_platforms.suites.suite import (
 __all__ = [
     "CHANGED_BY_JOBS",
     "MAX_PROMPT_BYTES",
+    "MAX_REPETITIONS",
     "MAX_RUNS",
+    "MAX_TOKENS",
     "Suite",
     "SuiteError",
     "Suites",

@@ -126,18 +126,19 @@ def test_a_board_that_refuses_is_in_the_file_and_exit_1(fleet, broker, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "says"),
     [
-        (["--boards", "b3"], "nearest: lab.a1/b2, lab.a1/b1"),
-        (["--platform", "esp32"], "no board has the platform 'esp32'; there are host, rp2040"),
-        (["--suite", "quik"], "offers no suite called 'quik'; did you mean 'quick'?"),
-        (["--suite", "none.toml"], "none.toml: cannot be read"),
+        (["--boards", "b3"], 1, "nearest: lab.a1/b2, lab.a1/b1"),
+        (["--boards", "b1,B 3"], 2, "write BOARD or SITE.AGENT/BOARD"),
+        (["--platform", "esp32"], 1, "no board has the platform 'esp32'; there are host, rp2040"),
+        (["--suite", "quik"], 1, "offers no suite called 'quik'; did you mean 'quick'?"),
+        (["--suite", "none.toml"], 2, "none.toml: cannot be read"),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(fleet, broker, tmp_path, arguments, says) -> None:
+def test_what_cannot_be_measured_is_one_line(fleet, broker, tmp_path, arguments, code, says) -> None:
     fleet()
     done = call("benchmark", *arguments, "--output", str(tmp_path / "r.json"), broker=broker.url)
-    assert done.exit_code == 2
+    assert done.exit_code == code
     assert says in done.stderr.splitlines()[-1]
     assert done.stdout == ""
     assert not (tmp_path / "r.json").exists()
