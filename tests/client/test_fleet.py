@@ -1,7 +1,9 @@
 """The Python API against a collector of the test's own, over a real broker."""
 
+import itertools
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -261,10 +263,16 @@ def test_another_thread_cancels_a_job_and_its_last_state_comes_back(collector, a
     assert not asked[0].use_cache
 
 
+def a_clock_that_jumps(by_s: float) -> Callable[[], int]:
+    """A wall clock that is further on at each look, so that a deadline has passed as soon as it is set."""
+    return itertools.count(time.time_ns(), round(by_s * 1e9)).__next__
+
+
 def test_a_run_that_nobody_answers_ends_with_its_time(collector, address) -> None:
     collector(profile_answer(("queued", False)))
-    with Fleet(address) as fleet, pytest.raises(FleetError, match="had not ended after"):
-        fleet.profile("host", within_s=-19.5)
+    said = "had not ended after"
+    with Fleet(address, wall_ns=a_clock_that_jumps(19.5)) as fleet, pytest.raises(FleetError, match=said):
+        fleet.profile("host", within_s=0)
 
 
 def test_a_run_that_waits_for_its_agent_says_so_and_goes_on_waiting(collector, address) -> None:
@@ -286,8 +294,9 @@ def test_a_run_that_did_not_end_in_time_says_what_it_waited_for(collector, addre
         return [ProfileReply(request.job.id, "queued", "its agent is offline")]
 
     collector(boards_answer(summary("host")) | {"profile": answer})
-    with Fleet(address) as fleet, pytest.raises(FleetError, match=r"\(queued: its agent is offline\)"):
-        fleet.profile("host", within_s=-18.0)
+    said = r"\(queued: its agent is offline\)"
+    with Fleet(address, wall_ns=a_clock_that_jumps(18)) as fleet, pytest.raises(FleetError, match=said):
+        fleet.profile("host", within_s=0)
 
 
 def test_progress_of_this_board_is_heard_and_of_others_is_not(collector, address) -> None:
