@@ -1,11 +1,11 @@
 """What the records of a board say, kept small. It may be gathered before they are stored, and merged then. Pure."""
 
-from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 
-from tinyprof_collector.stores.store import BoardLatest, RunSeen
+from tinyprof_collector.newest_runs import NewestRuns
+from tinyprof_collector.stores.store import BoardLatest
 from tinyprof_protocol.presence import SPARK_POINTS
 from tinyprof_protocol.records import Record, Result, Sample
 from tinyprof_protocol.series import KnownSeries, series_of
@@ -16,8 +16,6 @@ MAX_SERIES = 4
 BoardKey = tuple[str, str]
 """Node and board."""
 
-_time_of = attrgetter("time_ns")
-
 
 @dataclass(slots=True)
 class SeriesRuns:
@@ -25,8 +23,7 @@ class SeriesRuns:
 
     result: Result | None = None
     result_ns: int = -(2**63)
-    newest: list[RunSeen] = field(default_factory=list)
-    """The newest runs, oldest first."""
+    newest: NewestRuns = field(default_factory=NewestRuns)
 
     def add(self, results: Sequence[tuple[int, Result]]) -> None:
         """Takes results of the series with their times, in the order of time."""
@@ -36,31 +33,13 @@ class SeriesRuns:
         # Of a long list only the newest can stay: the others are not even looked at.
         for time_ns, result in results[-SPARK_POINTS:]:
             decode = result.figures.get("decode_tps")
-            run = RunSeen(time_ns, result.verdict, decode.value if decode else None)
-            if not self.newest or self.newest[-1].time_ns <= time_ns:
-                self.newest.append(run)
-            else:
-                insort(self.newest, run, key=_time_of)
-        del self.newest[:-SPARK_POINTS]
+            self.newest.add(time_ns, result.verdict, decode.value if decode else None)
 
     def merge(self, other: "SeriesRuns") -> None:
         """Takes runs that were gathered apart."""
         if other.result is not None and other.result_ns >= self.result_ns:
             self.result, self.result_ns = other.result, other.result_ns
-        in_order = not self.newest or not other.newest or self.newest[-1].time_ns <= other.newest[0].time_ns
-        self.newest += other.newest
-        if not in_order:
-            self.newest.sort(key=_time_of)
-        del self.newest[:-SPARK_POINTS]
-
-    def invalid_streak(self) -> int:
-        """How many of the newest runs in a row are invalid."""
-        streak = 0
-        for run in reversed(self.newest):
-            if run.verdict != "invalid":
-                break
-            streak += 1
-        return streak
+        self.newest.merge(other.newest)
 
 
 @dataclass(slots=True)
@@ -164,7 +143,7 @@ def history_of(latest: BoardLatest, now_ns: int) -> BoardHistory:
     times = []
     if latest.result is not None and isinstance(latest.result.body, Result):
         history.series, history.scheduled_ns = series_of(latest.result.body), latest.scheduled_ns
-        shown = SeriesRuns(latest.result.body, latest.result.time_ns, list(latest.newest))
+        shown = SeriesRuns(latest.result.body, latest.result.time_ns, NewestRuns(latest.newest))
         history.runs[history.series] = shown
         times.append(shown.result_ns)
     if latest.sample is not None and isinstance(latest.sample.body, Sample):
