@@ -15,9 +15,9 @@ _CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
 
 
 class NewestRuns:
-    """At most `SPARK_POINTS` runs by their time, oldest first, 17 bytes each; of runs at one time the last added is newest.
+    """At most `SPARK_POINTS` runs by their time, oldest first; of runs at one time the last added is the newest.
 
-    Its three arrays are in step and for itself and its like alone.
+    17 bytes each, in three arrays that are in step: they are for itself and its like alone.
     """
 
     __slots__ = ("codes", "speeds", "times_ns")
