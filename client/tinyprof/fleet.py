@@ -114,7 +114,7 @@ class Fleet:
         self._wall_ns = wall_ns
         self._timeout_s = timeout_s
         self._channel = RequestChannel(address, ids=ids)
-        self._finder = BoardFinder(self._boards_of, time.monotonic)
+        self._finder = BoardFinder(self._boards_of, time.monotonic, self._channel.settling)
         self._jobs = FleetJobs(self._channel, self._finder, ids, wall_ns, timeout_s)
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """The jobs of a fleet: asked for by board or by kind, found again by their ids, listed and cancelled."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -100,7 +100,7 @@ class FleetJobs:
                 if not reply.jobs or len(found) >= reply.total:
                     break
             views += found
-        return views
+        return _once_each(views)
 
     def cancel(self, job_ids: Sequence[str], *, board: str | None) -> int:
         """Cancels jobs by their ids, or those of a board. Raises ValueError for neither."""
@@ -123,6 +123,16 @@ class FleetJobs:
 
     def _ask(self, collector: str, asked: JobsRequest) -> JobsReply:
         return self._channel.ask(collector, "jobs", asked, JobsReply, self._timeout_s)
+
+
+def _once_each(views: Iterable[JobView]) -> list[JobView]:
+    """Each job once: one that a collector has just taken waits, for a moment, at the one that had it too."""
+    known: dict[bytes, JobView] = {}
+    for view in views:
+        before = known.get(view.job.id)
+        if before is None or before.state == "queued":
+            known[view.job.id] = view
+    return list(known.values())
 
 
 def bytes_of(job_id: str) -> bytes:

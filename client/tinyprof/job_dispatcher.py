@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tinyprof.board_finder import BELIEVED_AFTER_S
 from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import FleetJob
 from tinyprof.request_channel import BrokerUnreachable, RequestChannel
@@ -34,8 +35,10 @@ FULL_S: Final = 0.05
 NOBODY_S: Final = 1.0
 EXPIRY_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.25
-_FOR_LATER: Final = frozenset({"busy", "not_kept", "store_failed"})
+_FOR_LATER: Final = frozenset({"busy", "not_kept", "store_failed", "elsewhere"})
 """Failures that are over in a moment."""
+_UNKNOWN: Final = "unknown_board"
+UNKNOWN_AGAIN_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -47,6 +50,8 @@ class _Open:
     heard: bool = False
     first_s: float = 0.0
     cancel: bool = False
+    unknown_s: float | None = None
+    """Since when collectors know no board for it."""
 
 
 @dataclass(slots=True)
@@ -131,7 +136,7 @@ class JobDispatcher:
             request = replace(request, job=replace(request.job, cancel=True))
         elif one.asked:
             request = replace(request, repeated=True)
-        owner = self._channel.owner_now(partition_of(request.job.node))
+        owner = self._owner_of(one)
         if owner is None:
             one.next_s = now_s + NOBODY_S
             one.job.waits_for("no live collector takes it now")
@@ -146,6 +151,17 @@ class JobDispatcher:
         one.next_s = now_s + min(ASK_AGAIN_S * 2 ** min(one.asked, 8), ASK_AGAIN_AT_MOST_S)
         one.asked += 1
 
+    def _owner_of(self, one: _Open) -> str | None:
+        """Who is to be asked: who serves the board that the job is with or is to be with, else, where any board will
+        do, anybody, who knows where it is now.
+        """
+        request = one.job.request
+        if request.where is None:
+            return self._channel.owner_now(partition_of(request.job.node))
+        owner = self._channel.owner_now(partition_of(one.job.node))
+        live = self._channel.live_now() if owner is None and one.asked else []
+        return live[one.asked % len(live)] if live else owner
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -158,7 +174,7 @@ class JobDispatcher:
             anew = self._made_anew()
             for one in waiting:
                 if anew:
-                    one.first_s = now_s
+                    one.first_s, one.unknown_s = now_s, None
                 silent = not one.heard and one.asked and now_s - one.first_s > FIRST_WORD_WITHIN_S
                 if now_s >= one.give_up_s or silent:
                     self._give_up(one, now_s)
@@ -195,22 +211,32 @@ class JobDispatcher:
         try:
             reply = decode_reply(payload, ProfileReply)
         except RequestFailed as why:
-            if why.code in _FOR_LATER:
-                one.heard = True
-                one.job.waits_for(str(why))
-                one.next_s = self._clock() + BUSY_S
-                return
-            self._end(one, why)
+            self._on_failure(one, why)
             return
         except BadMessage as why:
             self._end(one, FleetError(f"a reply to job {one.job.id} cannot be read: {why}"))
             return
         if reply.job_id != job_id:
             return
-        one.heard = True
+        one.heard, one.unknown_s = True, None
+        before = self._owner_of(one)
         one.job.note(reply)
         if reply.final:
             self._forget(job_id)
+        elif self._owner_of(one) != before:
+            one.next_s = self._clock()  # another collector has it: that one tells how it goes on
+
+    def _on_failure(self, one: _Open, why: RequestFailed) -> None:
+        """Asks again later where that may help: that no such board is known is believed after a moment."""
+        now_s = self._clock()
+        if why.code == _UNKNOWN:
+            one.unknown_s = now_s if one.unknown_s is None else one.unknown_s
+        if why.code in _FOR_LATER or (why.code == _UNKNOWN and now_s - (one.unknown_s or 0.0) < BELIEVED_AFTER_S):
+            one.heard = True
+            one.job.waits_for(str(why))
+            one.next_s = now_s + (UNKNOWN_AGAIN_S if why.code == _UNKNOWN else BUSY_S)
+            return
+        self._end(one, why)
 
     def _end(self, one: _Open, why: Exception) -> None:
         self._forget(one.job.request.job.id)

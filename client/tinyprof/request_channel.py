@@ -24,6 +24,8 @@ CONNECT_WITHIN_S = 5.0
 COLLECTOR_WITHIN_S = 2.0
 SETTLE_S = 0.25
 """How long a broker's retained statuses may trickle in after the first, where they do not cover every partition."""
+SETTLED_AFTER_S = 5.0
+"""A collector has heard of its boards so long after its start."""
 MAX_REPLIES_WAITING = 64
 MAX_COLLECTORS = 256
 ROOM_S = 0.02
@@ -71,6 +73,13 @@ def partitions_without_owner(live: dict[str, CollectorStatus]) -> list[int]:
     """Partitions that no live collector owns."""
     owned = {partition for status in live.values() for partition in status.partitions}
     return [partition for partition in range(PARTITIONS) if partition not in owned]
+
+
+def are_settling(heard: dict[str, Heard], now_s: float) -> bool:
+    """Whether boards may be there that no collector has heard of: one has just started, or a partition has none."""
+    live = live_collectors(heard, now_s)
+    ages_s = [(status.time_ns - status.started_ns) / 1e9 + now_s - heard[name].at_s for name, status in live.items()]
+    return bool(partitions_without_owner(live)) or any(age_s < SETTLED_AFTER_S for age_s in ages_s)
 
 
 class Exchange:
@@ -181,6 +190,16 @@ class RequestChannel:
         with self._lock:
             names = _owners(live_collectors(self._heard, self._clock()), partition)
         return names[0] if names else None
+
+    def live_now(self) -> list[str]:
+        """The live collectors, without waiting for one."""
+        with self._lock:
+            return sorted(live_collectors(self._heard, self._clock()))
+
+    def settling(self) -> bool:
+        """Whether there may be boards that no collector has heard of yet."""
+        with self._lock:
+            return are_settling(self._heard, self._clock())
 
     def starts(self) -> dict[str, int]:
         """When each collector that was heard of started: another time means that it knows of no client any more."""

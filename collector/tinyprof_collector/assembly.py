@@ -18,6 +18,8 @@ from tinyprof_collector.jobs.book import JobBook
 from tinyprof_collector.jobs.desk import JobDesk
 from tinyprof_collector.jobs.keeper import JobKeeper
 from tinyprof_collector.jobs.outbox import Outbox
+from tinyprof_collector.jobs.sharing import JobSharing
+from tinyprof_collector.jobs.store import SharedJobStore
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.lookout import Lookout, Seen
 from tinyprof_collector.opened import Opened
@@ -85,7 +87,10 @@ class Assembly:
             self._opened.forgotten,
             self.lookout,
         )
-        book = JobBook(config.replies.max_jobs, self.live.agents(), config.health.stale_intervals)
+        book = JobBook(
+            config.replies.max_jobs, self.live.agents(), config.health.stale_intervals, config.partitions,
+            shared=isinstance(self._opened.jobs, SharedJobStore),
+        )  # fmt: skip
         self.jobs = JobKeeper(book, self._opened.jobs)
 
     def _recall(self) -> None:
@@ -151,6 +156,7 @@ class Assembly:
         )  # fmt: skip
         self.replies = Replies(answers.sources(), publish, workers=asked.workers, max_queued=asked.max_queued)
         self.desk = JobDesk(self.jobs, answers.job_sources(), self.outbox.put, self._clock.wall_ns)
+        self.sharing = JobSharing(self.jobs, self.outbox.put, self._clock.wall_ns)
         self.profile_requests = ProfileRequests(self.ingest.profile_requests, answers.cached, self.desk.submit, publish)
 
     def _make_the_control(self) -> None:
@@ -174,7 +180,7 @@ class Assembly:
     def _reported(self) -> Parts:
         return Parts(
             self.live, self.ingest, self.inbox, self.connection, self.thread, self.control, self.replies,
-            self.profile_requests, self.jobs, self.desk, self.lookout, self.outbox,
+            self.profile_requests, self.jobs, self.desk, self.lookout, self.outbox, self.sharing,
         )  # fmt: skip
 
     # The connection knows those that it calls before they are made: it is not started before that.

@@ -26,7 +26,7 @@ from tinyprof_collector.health import (
 from tinyprof_collector.news import News
 from tinyprof_collector.peers import Peers, by_collector
 from tinyprof_collector.presence import Agent, Presence
-from tinyprof_collector.replies import check_board, counted_by_health
+from tinyprof_collector.replies import CannotAnswer, check_board, counted_by_health
 from tinyprof_collector.stores.store import BoardLatest
 from tinyprof_collector.summaries import MAX_AT_ONCE, Summaries, page
 from tinyprof_protocol.bounds import MAX_COUNT
@@ -202,8 +202,12 @@ class LiveState:
             self._forgotten.uncleared(keys)
 
     def check_board(self, node: str, board: str) -> None:
-        """Raises CannotAnswer, with the nearest names, for a board that is not known."""
+        """Raises CannotAnswer, with the nearest names, for a board that is not known, or is another collector's."""
         with self._lock:
+            if partition_of(node) not in self._config.partitions or self._is_left(node):
+                raise CannotAnswer(
+                    "elsewhere", f"another collector serves partition {partition_of(node):02d}; ask there"
+                )
             if (node, board) in self._summaries.boards:
                 return
             known = list(self._summaries.boards)

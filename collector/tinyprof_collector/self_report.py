@@ -10,6 +10,7 @@ from tinyprof_collector.ingest import Ingest
 from tinyprof_collector.jobs.desk import JobDesk
 from tinyprof_collector.jobs.keeper import JobKeeper
 from tinyprof_collector.jobs.outbox import Outbox
+from tinyprof_collector.jobs.sharing import JobSharing
 from tinyprof_collector.live_state import LiveState
 from tinyprof_collector.lookout import Lookout
 from tinyprof_collector.pipeline_thread import PipelineThread
@@ -36,6 +37,7 @@ class Parts:
     desk: JobDesk
     lookout: Lookout
     outbox: Outbox
+    sharing: JobSharing
 
 
 class SelfReport:
@@ -58,6 +60,7 @@ class SelfReport:
             "jobs": self._parts.desk.alive(),
             **self._parts.lookout.alive(),
             "jobs-out": self._parts.outbox.alive(),
+            **self._parts.sharing.alive(),
         }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
         return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
@@ -86,6 +89,7 @@ class SelfReport:
             **parts.profile_requests.counts,
             **parts.desk.counts,
             **parts.outbox.counts,
+            **parts.sharing.counts,
             **link,
         }
 

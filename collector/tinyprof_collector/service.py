@@ -2,7 +2,7 @@
 
 Threads: `mqtt-…` appends what comes, `pipeline` stores and acknowledges, `decode-ahead` decodes the next list while one
 is posted to a server, `control` keeps what is live, `jobs` takes jobs of clients and `jobs-out` says what becomes of
-them, `replies-…` answer all else they ask, `endpoints` serves HTTP.
+them, `jobs-shared` takes some from other collectors, `replies-…` answer all else they ask, `endpoints` serves HTTP.
 None of them waits for another without a limit.
 """
 
@@ -70,6 +70,7 @@ class Collector:
         parts.replies.start()
         parts.outbox.start()
         parts.desk.start()
+        parts.sharing.start()
         parts.profile_requests.start()
         parts.lookout.start()
         parts.control.start()
@@ -83,7 +84,8 @@ class Collector:
         parts = self._parts
         share_s = self._config.stop_timeout_s / 5
         self._stopping.set()
-        parts.desk.stop(share_s)
+        parts.desk.stop(share_s / 2)
+        parts.sharing.stop(share_s / 2)
         ended = parts.thread.stop(share_s)
         if parts.ahead is not None:
             parts.ahead.stop()

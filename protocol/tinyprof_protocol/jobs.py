@@ -61,8 +61,9 @@ class Where(Struct, frozen=True, omit_defaults=True):
 class ProfileRequest(Struct, frozen=True, omit_defaults=True):
     """Asks for one run; answered at once, when it is accepted or refused, and at its end (`final`).
 
-    With `where` any board of this collector that matches will do, the first that is free; the job then names the
-    client's first choice. From the cache comes only what is younger than `max_age_s` (None: the collector's own limit).
+    With `where` any board that matches will do, whichever collector serves it, the first that is free; the job then
+    names the client's first choice. From the cache comes only what is younger than `max_age_s` (None: the collector's
+    own limit).
     """
 
     job: Job

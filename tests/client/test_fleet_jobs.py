@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tinyprof.board_finder import BELIEVED_AFTER_S
 from tinyprof.board_names import UnknownBoard
 from tinyprof.fleet import Fleet
 from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import JobFailed, JobTimeout
 from tinyprof.request_channel import NoCollector
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
+from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Record, Result
 from tinyprof_protocol.request_reply import RequestFailed
@@ -253,3 +255,65 @@ def test_stats_are_sums_with_the_caches_hit_rate(collector, address) -> None:
     with Fleet(address) as fleet:
         stats = fleet.stats()
     assert (stats["cache_hit_rate"], stats["jobs_finished"], stats["boards"], stats["agents"]) == (0.75, 4, 4, 2)
+
+
+# ---- several collectors
+
+
+def test_that_no_such_board_is_known_is_believed_after_a_moment_only(collector, address) -> None:
+    """A collector that has just started has not heard of all its boards."""
+    answers = iter([[Failure("unknown_board", "not heard of")]] * 2)
+    fake = collector({"boards": boards, "profile": lambda r: next(answers, None) or finished(r)})
+    with Fleet(address) as fleet:
+        assert fleet.submit("host").result(timeout=20).verdict == "valid"
+    assert len(asked(fake)) == 3
+    fake.answers["profile"] = lambda _: [Failure("unknown_board", "not heard of")]
+    with Fleet(address) as fleet:
+        before = time.monotonic()
+        with pytest.raises(RequestFailed, match="not heard of"):
+            fleet.submit("host").result(timeout=20)
+        assert time.monotonic() - before >= BELIEVED_AFTER_S
+
+
+def test_a_job_of_any_board_is_asked_for_where_it_has_gone(collector, address) -> None:
+    """The other collector has taken it for a board of its own."""
+    other = "lab.bench"
+    near = [n for n in range(16) if n != partition_of(other)]
+    moved = lambda r: [ProfileReply(r.job.id, "queued", "it is there", node=other, board="b2")]  # noqa: E731
+    one = collector({"boards": boards, "profile": moved}, name="one", partitions=near)
+    done = lambda r: [ProfileReply(r.job.id, "finished", "", True, result(r.job.id), other, "b2")]  # noqa: E731
+    two = collector({"boards": lambda _: [BoardsReply([], 0)], "profile": done}, name="two", partitions=[9])
+    assert partition_of(other) == 9
+    with Fleet(address) as fleet:
+        job = fleet.submit(label="fast")
+        assert job.result(timeout=4.0).verdict == "valid"
+        assert (job.node, job.board) == (other, "b2")
+    assert [request.repeated for request in asked(one)] == [False]
+    assert [(request.repeated, request.where) for request in asked(two)] == [(True, Where(label="fast"))]
+
+
+def test_where_the_collector_that_was_asked_is_gone_any_other_knows_where_the_job_is(collector, address) -> None:
+    near = [n for n in range(16) if n != 9]
+    one = collector(
+        {"boards": boards, "profile": lambda r: [ProfileReply(r.job.id, "queued")]}, name="one", partitions=near
+    )
+    two = collector({"boards": lambda _: [BoardsReply([], 0)]}, name="two", partitions=[9])
+    two.answers["profile"] = lambda r: [
+        ProfileReply(r.job.id, "finished", "", True, result(r.job.id), "lab.bench", "b")
+    ]
+    with Fleet(address) as fleet:
+        job, named = fleet.submit(label="fast"), fleet.submit("host")
+        one.connection.publish(one.status("offline"))
+        assert job.result(timeout=20).verdict == "valid"
+        assert not named.done()
+    assert [request.job.id.hex() for request in asked(two)] == [job.id]
+
+
+def test_a_job_that_has_just_been_taken_is_listed_once_as_who_took_it_sees_it(collector, address) -> None:
+    def listed(state: str, board: str):
+        return lambda _: [JobsReply([JobView(Job(b"j" * 16, NODE, board, 5), state)], 1)]
+
+    collector({"jobs": listed("queued", "near")}, name="one", partitions=list(range(8)))
+    collector({"jobs": listed("started", "far")}, name="two", partitions=list(range(8, 16)))
+    with Fleet(address) as fleet:
+        assert [(view.state, view.job.board) for view in fleet.jobs()] == [("started", "far")]

@@ -9,12 +9,12 @@ from typing import Final
 from tinyprof_collector.jobs.actions import Action, Answer, ReplyTo, Send
 from tinyprof_collector.jobs.entry import Entry, left_s, reply_of, view_of, weight_of
 from tinyprof_collector.jobs.jobs_and_runs import JobsAndRuns
-from tinyprof_collector.jobs.waiting import Target
-from tinyprof_collector.jobs.words import unmatched, waits_for
+from tinyprof_collector.jobs.waiting import BoardKey, Target
+from tinyprof_collector.jobs.words import unmatched, waits_for, with_another
 from tinyprof_collector.presence import Agent
 from tinyprof_collector.where import boards_like
 from tinyprof_platforms.suites import MAX_PROMPT_BYTES
-from tinyprof_protocol.jobs import JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest
+from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
 from tinyprof_protocol.requests import Failure
 
 MAX_ASKING: Final = 8
@@ -23,10 +23,12 @@ MAX_ASKING: Final = 8
 class Asked:
     """Requests, each answered at once or, where a job is new, by `begin` or `give_up`."""
 
-    def __init__(self, jobs: JobsAndRuns, agents: Mapping[str, Agent], stale_intervals: float) -> None:
+    def __init__(self, jobs: JobsAndRuns, agents: Mapping[str, Agent], stale_intervals: float, *, shared: bool) -> None:
+        """`shared`: there are boards of other collectors too, which may make what those here cannot."""
         self._jobs = jobs
         self._agents = agents
         self._stale_intervals = stale_intervals
+        self._shared = shared
         self._pending: list[tuple[Entry, ReplyTo]] = []
 
     def ask(self, request: ProfileRequest, to: ReplyTo, now_ns: int) -> list[Action]:
@@ -37,7 +39,7 @@ class Asked:
         entry = self._jobs.entries.get(request.job.id)
         if entry is None:
             return self._new(request, to, now_ns)
-        if (entry.request.job.node, entry.request.job.board) != (request.job.node, request.job.board):
+        if not _for_the_same(entry.request, request):
             return [Answer(to, Failure("job_exists", "a job of that id is for another board; ask with a new id"))]
         if entry.ended is not None:
             record, kept_under = self._jobs.register.result_of(entry)
@@ -72,13 +74,21 @@ class Asked:
         if weight > MAX_PROMPT_BYTES:
             return Failure("too_long", f"its prompts have {weight} bytes together, over {MAX_PROMPT_BYTES}")
         where = request.where
-        if where is not None and not any(True for _ in boards_like(where, self._agents)):
+        if where is not None and not self._may_match(where, request.job):
             return Failure("unknown_board", unmatched(where))
         if not self._jobs.runs.dispatcher.takes(where) or not self._jobs.register.make_room(weight):
             self._jobs.count("jobs_over_bound")
             open_jobs = self._jobs.register.open_jobs()
             return Failure("busy", f"the collector holds {open_jobs} jobs that have not ended; ask again later")
         return None
+
+    def _may_match(self, where: Where, job: Job) -> bool:
+        """Whether a board here is as it is asked for, or may be one elsewhere: then the first choice here is not known
+        to be another.
+        """
+        agent = self._agents.get(job.node) if self._shared else None
+        heard = agent is not None and job.board in agent.boards
+        return (self._shared and not heard) or any(True for _ in boards_like(where, self._agents))
 
     def begin(self, now_ns: int) -> list[Action]:
         """The new jobs are kept: they are promised to who asked, and wait for their turn."""
@@ -119,14 +129,21 @@ class Asked:
         self._pending.clear()
         return answers
 
-    def leave(self, left: Collection[bytes]) -> list[Action]:
-        """These jobs are another collector's: those of them that are new have to be asked for there."""
+    def leave(self, left: Collection[Entry], boards: Mapping[bytes, BoardKey | None]) -> list[Action]:
+        """These jobs are another collector's. Those that are new have to be asked for there; of those that it took for
+        a board of its own, who asked is told of that board, by whose node it is asked from now on.
+        """
+        ids = {entry.id for entry in left}
         answers: list[Action] = [
             Answer(to, Failure("not_kept", "another collector serves its partition now; ask there"))
             for entry, to in self._pending
-            if entry.id in left
+            if entry.id in ids
         ]
-        self._pending = [(entry, to) for entry, to in self._pending if entry.id not in left]
+        self._pending = [(entry, to) for entry, to in self._pending if entry.id not in ids]
+        for entry in left:
+            board = boards.get(entry.id)
+            if board is not None:
+                answers += [Answer(to, with_another(entry.id, board)) for to in entry.asking]
         return answers
 
     def listing(self, asked: JobsRequest) -> JobsReply:
@@ -169,3 +186,10 @@ class Asked:
         agent = self._agents.get(run.target[0]) if isinstance(run.target, tuple) else None
         liveness = agent.liveness(now_ns, self._stale_intervals) if agent is not None else None
         return reply_of(entry, run, waits_for(run.target, liveness, placed=run.place is not None))
+
+
+def _for_the_same(known: ProfileRequest, request: ProfileRequest) -> bool:
+    """Whether two requests are for one board, or for the same kind: then the board that is named changes."""
+    if known.where is not None or request.where is not None:
+        return known.where == request.where
+    return (known.job.node, known.job.board) == (request.job.node, request.job.board)

@@ -45,6 +45,9 @@ class Load:
         return SHORT_WINDOW if self.short else 1
 
 
+_NOTHING = Load()
+
+
 @dataclass(slots=True)
 class Loads:
     """The loads of all boards that have or had something to do."""
@@ -64,6 +67,11 @@ class Loads:
         """How many runs a board has under way."""
         load = self.by_board.get(board)
         return len(load.runs) if load is not None else 0
+
+    def room(self, board: BoardKey) -> int:
+        """How many more runs a board would be given that another board could make."""
+        load = self.by_board.get(board, _NOTHING)
+        return load.shared_window - len(load.runs)
 
     def runs_of(self, node: str) -> Iterator[bytes]:
         """The runs under way on a node's boards."""

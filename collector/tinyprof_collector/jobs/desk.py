@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tinyprof_collector.jobs.actions import Action, ReplyTo, Send
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.replies import MAX_RUNS, CannotAnswer, failure_of, publication
+from tinyprof_collector.jobs.store import JobStoreFailed
+from tinyprof_collector.replies import MAX_LINE, MAX_RUNS, CannotAnswer, failure_of, publication
 from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
@@ -53,7 +54,7 @@ class JobSources:
 
     reader: Callable[[], AbstractContextManager[Reader]]
     check_board: Callable[[str, str], None]
-    """Raises CannotAnswer for a board that is not known."""
+    """Raises CannotAnswer for a board that is not known, or that another collector serves."""
     cached: Callable[[ProfileRequest], EncodedProfileReply | None]
     """The cache's answer; None where a run is needed."""
 
@@ -151,12 +152,22 @@ class JobDesk:
             if kind == "jobs":
                 return self._jobs(decode(asked.message.payload, JobsRequest))
             request = decode(asked.message.payload, ProfileRequest)
-            reply = None if self._keeper.knows(request.job.id) else self._before(request)
+            reply = None if self._keeper.knows(request.job.id) else self._elsewhere(request) or self._before(request)
             if reply is None:
                 runs.append((request, asked.to))
             return reply
+        except JobStoreFailed as why:
+            return Failure("not_kept", str(why)[:MAX_LINE])
         except (CannotAnswer, BadMessage, StoreFailed) as why:
             return failure_of(kind, why)
+
+    def _elsewhere(self, request: ProfileRequest) -> ProfileReply | None:
+        """The reply where another collector has the job that is asked for again."""
+        if not (request.repeated or request.job.cancel):
+            return None
+        reply, actions = self._keeper.elsewhere(request, self._wall_ns())
+        self._publish_all(actions)
+        return reply
 
     def _before(self, request: ProfileRequest) -> ProfileReply | EncodedProfileReply | None:
         """The reply to a request for a job that is not known: its board may not exist, and it may be long over.
@@ -164,6 +175,8 @@ class JobDesk:
         What was not sent before has been looked for in the cache already.
         """
         job = request.job
+        if self._keeper.knows(job.id):
+            return None  # it has just been found
         if not job.cancel:
             self._sources.check_board(job.node, job.board)
         if not request.repeated:

@@ -1,13 +1,15 @@
 """Runs that wait, and the boards that may be given them. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tinyprof_collector.jobs.boards import Loads, present, usable
 from tinyprof_collector.jobs.entry import Run
+from tinyprof_collector.jobs.offering import Room
 from tinyprof_collector.jobs.waiting import BoardKey, Lanes, Target, Waiting
 from tinyprof_collector.presence import Agent
 from tinyprof_collector.where import boards_like, matches
 from tinyprof_protocol.jobs import Where
+from tinyprof_protocol.names import partition_of
 
 MAX_WHERES = 256
 """Kinds of boards that runs may wait for at a time."""
@@ -22,6 +24,12 @@ class Dispatcher:
         self._lanes = Lanes()
         self._loads = Loads()
         self._arrivals = 0
+        self.left: frozenset[int] = frozenset()
+        """Partitions that another collector serves."""
+
+    def leave(self, partitions: Collection[int]) -> None:
+        """Nothing is given to boards in these partitions any more: another collector serves them."""
+        self.left |= frozenset(partitions)
 
     def takes(self, where: Where | None) -> bool:
         """Whether runs may wait for one more kind of boards."""
@@ -86,7 +94,7 @@ class Dispatcher:
 
         The caller places a run before it asks for the next.
         """
-        free = [board for board in boards if present(self._agents, board, now_ns, self._stale_intervals)]
+        free = [board for board in boards if self._is_there(board, now_ns)]
         while free and self._lanes.lanes:
             served = []
             for board in free:
@@ -95,6 +103,21 @@ class Dispatcher:
                     served.append(board)
                     yield run_id, board
             free = served
+
+    def rooms(self, now_ns: int) -> list[Room]:
+        """The boards that have room for a run that any would do for, and that nothing here waits for."""
+        found, wheres = [], self._lanes.wheres()
+        for node, agent in list(self._agents.items()):
+            for name, presence in agent.boards.items():
+                board = (node, name)
+                runs = self._loads.room(board)
+                if runs > 0 and usable(presence) and board not in self._lanes.lanes and self._is_there(board, now_ns):
+                    found.append(Room(node, presence, runs))
+        return [room for room in found if not any(matches(where, room.node, room.presence) for where in wheres)]
+
+    def _is_there(self, board: BoardKey, now_ns: int) -> bool:
+        is_ours = not self.left or partition_of(board[0]) not in self.left
+        return is_ours and present(self._agents, board, now_ns, self._stale_intervals)
 
     def _targets_of(self, board: BoardKey) -> list[Target]:
         """The lanes that a board may be given a run from, as much as it has under way."""

@@ -50,11 +50,33 @@ class Entry:
     """The last state that its clients were told."""
     has_result: bool = False
     weight: int = 0
+    home: BoardKey = field(init=False)
+    """The board that it named when it was kept last: by that one's node its keeper finds it."""
+
+    def __post_init__(self) -> None:
+        self.home = (self.request.job.node, self.request.job.board)
 
     @property
     def id(self) -> bytes:
         """The job's id, which is the client's."""
         return self.request.job.id
+
+    def be_at(self, board: BoardKey) -> None:
+        """A job that any such board may make is with this one: it names it from now on, and is kept by its node.
+
+        So whoever serves the node, whose records tell of the job, has the job too.
+        """
+        if self.request.where is not None:
+            self.request = at_board(self.request, board)
+
+    def go_home(self) -> None:
+        """It was to be with a board and is not: it names the one that it is kept by."""
+        self.place = None
+        self.be_at(self.home)
+
+    def is_kept(self) -> None:
+        """It is kept as it is now."""
+        self.home = (self.request.job.node, self.request.job.board)
 
 
 @dataclass(slots=True)
@@ -83,6 +105,11 @@ class Run:
         """The id that its agent knows it by."""
         return self.job.id
 
+    @property
+    def at(self) -> BoardKey | None:
+        """The board that it is with or waits for; None where any of a kind will do."""
+        return self.place or (self.target if isinstance(self.target, tuple) else None)
+
     def left_s(self, now_ns: int) -> int:
         """Whole seconds until its deadline, none below zero."""
         return left_s(self.job, now_ns)
@@ -93,6 +120,11 @@ class Run:
         if self.cancelling:
             return Job(id=self.job.id, node=node, board=board, deadline_ns=self.job.deadline_ns, cancel=True)
         return replace(self.job, node=node, board=board, cancel=False)
+
+
+def at_board(request: ProfileRequest, board: BoardKey) -> ProfileRequest:
+    """The same request, of which the job names another board."""
+    return replace(request, job=replace(request.job, node=board[0], board=board[1]))
 
 
 def left_s(job: Job, now_ns: int) -> int:
@@ -142,6 +174,11 @@ def kept_of(entry: Entry, run: Run | None) -> KeptJob:
         entry.request, entry.client, entry.asked_ns, entry.ended or "queued", entry.run_id, entry.message, node, board,
         entry.started_ns, entry.ended_ns, run is not None and run.cancelling, entry.has_result,
     )  # fmt: skip
+
+
+def kept_at(kept: KeptJob, board: BoardKey) -> KeptJob:
+    """A job that waits, as who takes it for a board of its own keeps it."""
+    return replace(kept, request=at_board(kept.request, board))
 
 
 def entry_of(kept: KeptJob) -> Entry:

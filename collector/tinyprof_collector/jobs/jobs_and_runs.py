@@ -1,6 +1,6 @@
 """The jobs and their runs, and what becomes of both: who is told of a state, and how a job or a run ends. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tinyprof_collector.jobs.actions import Action, Answer
 from tinyprof_collector.jobs.entry import Entry, Run, reply_of
@@ -24,17 +24,34 @@ class JobsAndRuns:
         """The run of a job that has not ended."""
         return self.runs.by_id.get(entry.run_id) if entry.ended is None else None
 
-    def leave(self, partitions: Collection[int]) -> set[bytes]:
-        """Forgets the jobs of nodes in these partitions, and their runs with the last of them; nobody is told."""
-        left = [one for one in self.entries.values() if partition_of(one.request.job.node) in partitions]
+    def leave(
+        self, partitions: Collection[int], jobs: Collection[bytes], now_ns: int
+    ) -> tuple[list[Entry], list[Action]]:
+        """Forgets these jobs and those that are kept in these partitions: others have them now. Nobody is told of them.
+
+        Those that had only joined a run which is another's now get one of their own.
+        """
+        self.runs.dispatcher.leave(partitions)
+        left = [one for one in self.entries.values() if one.id in jobs or partition_of(one.home[0]) in partitions]
         for entry in left:
             run = self.run_of(entry)
             if run is not None:
                 run.members.remove(entry.id)
-                if not run.members:
-                    self.runs.close(run)
             self.register.leave(entry)
-        return {entry.id for entry in left}
+        ids, actions = {entry.id for entry in left}, list[Action]()
+        for run in list(self.runs.by_id.values()):
+            if not run.members:
+                self.runs.close(run)
+            elif run.id in ids or (run.at is not None and partition_of(run.at[0]) in partitions):
+                actions += self._lose(run, now_ns)
+        return left, actions
+
+    def _lose(self, run: Run, now_ns: int) -> list[Action]:
+        self.runs.close(run)
+        members = [self.entries[member] for member in run.members]
+        for entry in members:
+            entry.go_home()
+        return self._make_anew(members, now_ns)
 
     def end_run(self, run: Run, state: JobState, message: str, now_ns: int) -> list[Action]:
         """Ends a run and its jobs; what ended without a result is made anew for those that were only joined to it."""
@@ -59,7 +76,9 @@ class JobsAndRuns:
             entry.run_id, entry.place = run.id, first.place
         self.register.change(*run.members)
         self.runs.dispatcher.put(run)
-        return self.tell_members(run) + self.runs.dispatch(self.runs.dispatcher.boards_for([run.target]), now_ns)
+        # Who was told nothing yet is told nothing before the job is kept.
+        told = [one for one in entries if one.told is not None]
+        return self._tell(told, run) + self.runs.dispatch(self.runs.dispatcher.boards_for([run.target]), now_ns)
 
     def end(self, entry: Entry, state: JobState, message: str, now_ns: int, run: Run | None = None) -> list[Action]:
         """A job ends, with its run or for itself: who asked for it is told."""
@@ -74,9 +93,11 @@ class JobsAndRuns:
 
     def tell_members(self, run: Run) -> list[Action]:
         """Tells those who asked for a run's jobs the state that it has come to."""
+        return self._tell([self.entries[member] for member in run.members], run)
+
+    def _tell(self, entries: Iterable[Entry], run: Run) -> list[Action]:
         answers: list[Action] = []
-        for member in run.members:
-            entry = self.entries[member]
+        for entry in entries:
             if entry.told != run.state:
                 entry.told = run.state
                 answers += [Answer(to, reply_of(entry, run)) for to in entry.asking]

@@ -152,6 +152,9 @@ class Register:
 
     def kept(self) -> None:
         """All that `changes` gave is kept."""
+        for job_id in self._changed:
+            if (entry := self.entries.get(job_id)) is not None:
+                entry.is_kept()
         self._changed.clear()
         self._results.clear()
         self._gone.clear()

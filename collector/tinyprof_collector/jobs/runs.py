@@ -36,10 +36,9 @@ class Runs:
         """The boards that they may be with, each with when the first of their jobs was asked for."""
         since: dict[BoardKey, int] = {}
         for run in self.by_id.values():
-            place = run.place or run.target
-            if isinstance(place, tuple):
+            if run.at is not None:
                 asked_ns = min(self._register.entries[member].asked_ns for member in run.members)
-                since[place] = min(asked_ns, since.get(place, asked_ns))
+                since[run.at] = min(asked_ns, since.get(run.at, asked_ns))
         return since
 
     # ---- which jobs share one
@@ -59,7 +58,9 @@ class Runs:
 
     def _join(self, entry: Entry, run: Run) -> None:
         entry.run_id = run.id
-        entry.place = run.place or (run.target if isinstance(run.target, tuple) else None)
+        entry.place = run.at
+        if entry.place is not None:
+            entry.be_at(entry.place)
         run.members.append(entry.id)
         if run.place is None and entry.request.job.priority > run.job.priority:
             run.job = replace(run.job, priority=entry.request.job.priority)
@@ -110,7 +111,9 @@ class Runs:
         if isinstance(run.target, tuple):
             return
         for member in run.members:
-            self._register.entries[member].place = board
+            entry = self._register.entries[member]
+            entry.place = board
+            entry.be_at(board)
         self._register.change(*run.members)
         there = replace(run.job, node=board[0], board=board[1])
         self._note_keys(run, self._keys_of(ProfileRequest(there), now_ns))

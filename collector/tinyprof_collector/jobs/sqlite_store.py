@@ -3,13 +3,12 @@
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Collection
 from pathlib import Path
 
 from msgspec import MsgspecError
 
 from tinyprof_collector.jobs.entry import KeptJob
-from tinyprof_collector.jobs.store import JobChanges, JobStoreFailed
+from tinyprof_collector.jobs.store import JobChanges, JobStoreFailed, TakenByOthers
 from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
 from tinyprof_protocol.codec import BadMessage, pack, unpack
 
@@ -77,9 +76,9 @@ class SqliteJobStore:
             raise JobStoreFailed(f"jobs {self._path}: {line_of(why)}") from why
         return None if row is None else bytes(row[0])
 
-    def taken(self) -> Collection[int]:
+    def taken(self) -> TakenByOthers | None:
         """None: the file is of one collector."""
-        return ()
+        return None
 
     def close(self) -> None:
         """Closes the file."""

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tinyprof_collector.jobs.waiting import Target
+from tinyprof_collector.jobs.waiting import BoardKey, Target
 from tinyprof_collector.presence import Liveness
-from tinyprof_protocol.jobs import Where
+from tinyprof_protocol.jobs import ProfileReply, Where
 
 _WAITS: Final[dict[Liveness | None, str]] = {
     "online": "",
@@ -19,6 +19,12 @@ def waits_for(target: Target, liveness: Liveness | None, *, placed: bool) -> str
     if isinstance(target, tuple):
         return _WAITS[liveness].format(node=target[0])
     return "" if placed else f"it waits for a board that is free, of {wanted(target)}"
+
+
+def with_another(job_id: bytes, board: BoardKey) -> ProfileReply:
+    """That another collector has a job, for a board of its own: it is to be asked."""
+    node, name = board
+    return ProfileReply(job_id, "queued", "the collector of its board has it", node=node, board=name)
 
 
 def unmatched(where: Where) -> str:

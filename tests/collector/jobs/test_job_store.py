@@ -102,7 +102,7 @@ class Grumpy:
         return self.results.get(run_id)
 
     def taken(self):
-        return ()
+        return None
 
     def close(self) -> None: ...
 

@@ -4,19 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from redis_server import RedisServer
 
-from tinyprof_collector.config import StateConfig
 from tinyprof_collector.jobs.actions import Answer, ReplyTo, Send
 from tinyprof_collector.jobs.book import JobBook
 from tinyprof_collector.jobs.entry import KeptJob
 from tinyprof_collector.jobs.keeper import JobKeeper
-from tinyprof_collector.jobs.redis_store import RedisJobStore
 from tinyprof_collector.jobs.sqlite_store import SqliteJobStore
-from tinyprof_collector.jobs.store import JobChanges, JobStore, JobStoreFailed, PartitionsTaken
+from tinyprof_collector.jobs.store import JobChanges, JobStore, JobStoreFailed, TakenByOthers
 from tinyprof_collector.presence import Presence
-from tinyprof_collector.redis_link import RedisLink
-from tinyprof_collector.state.redis import RedisState
 from tinyprof_protocol import topics
 from tinyprof_protocol.jobs import Job, ProfileRequest
 from tinyprof_protocol.names import partition_of
@@ -35,32 +30,6 @@ def kept(number: int, state: str = "queued", node: str = NODE, *, has_result: bo
     return KeptJob(
         ProfileRequest(job), CLIENT, NOW + number, state, job.id, "a line", node, "b1", has_result=has_result
     )  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def owner(server):
-    """Starts a collector's store on the Redis, which is empty at first."""
-    with server.client() as client:
-        client.flushall()
-    closing = []
-
-    def start(name: str = "one", partitions=range(16)) -> RedisJobStore:
-        config = StateConfig("redis", server.url, timeout_s=1.0)
-        state = RedisState(RedisLink(config), name, partitions)
-        store = RedisJobStore(RedisLink(config), name, partitions, state)
-        closing.extend((state, store))
-        return store
-
-    yield start
-    for one in closing:
-        one.close()
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -126,7 +95,7 @@ def test_an_owner_that_wakes_late_resurrects_overwrites_and_deletes_nothing(owne
     changes = JobChanges(
         [kept(1, "expired"), kept(2), kept(4)], [kept(3).request.job.id], [(RUN, b"late")], [RUN]
     )  # fmt: skip
-    with pytest.raises(PartitionsTaken) as taken:
+    with pytest.raises(TakenByOthers) as taken:
         late.keep(changes)
     assert taken.value.partitions == {partition_of(NODE)}
     late.keep(JobChanges(gone=[kept(3).request.job.id], results_gone=[RUN]))
@@ -139,7 +108,7 @@ def test_one_of_the_same_name_that_wakes_late_is_late_all_the_same(owner):
     late, newer = owner("one"), owner("one")
     late.load()
     newer.load()
-    with pytest.raises(PartitionsTaken):
+    with pytest.raises(TakenByOthers):
         late.keep(JobChanges([kept(1)]))
 
 

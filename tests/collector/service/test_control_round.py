@@ -73,7 +73,7 @@ class MemoryStore:
         return None
 
     def taken(self):
-        return ()
+        return None
 
     def close(self) -> None:
         pass

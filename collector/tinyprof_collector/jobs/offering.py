@@ -1,0 +1,74 @@
+"""Runs that wait for any board: which are offered to other collectors, and which of theirs are taken. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tinyprof_collector.jobs.entry import Entry, Run
+from tinyprof_collector.jobs.store import MAX_OFFERED_JOBS, Offer
+from tinyprof_collector.jobs.waiting import BoardKey
+from tinyprof_collector.where import matches
+from tinyprof_protocol.jobs import Where
+from tinyprof_protocol.presence import BoardPresence
+
+MAX_OFFERED: Final = 256
+"""Runs of one collector that are offered at a time, those first whose turn would be first."""
+MAX_TAKEN: Final = 32
+"""Runs of others that are taken at a time: requests of our own wait meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A board that nobody here has anything for, and how many runs it would be given now."""
+
+    node: str
+    presence: BoardPresence
+    runs: int
+
+    @property
+    def board(self) -> BoardKey:
+        """Node and name."""
+        return self.node, self.presence.board
+
+
+def offers_of(runs: Iterable[Run], entries: dict[bytes, Entry]) -> list[Offer]:
+    """The runs that any board of a kind may make and that are with none, each with its jobs."""
+    waiting = [
+        run
+        for run in runs
+        if isinstance(run.target, Where)
+        and run.place is None
+        and not run.cancelling
+        and len(run.members) <= MAX_OFFERED_JOBS
+    ]
+    first = sorted(waiting, key=lambda run: (-run.job.priority, run.job.deadline_ns, run.id))[:MAX_OFFERED]
+    return [
+        Offer(
+            run.id,
+            run.target,
+            run.job.priority,
+            run.job.deadline_ns,
+            {one: entries[one].home[0] for one in run.members},
+        )
+        for run in first
+        if isinstance(run.target, Where)
+    ]
+
+
+def wanted(offers: Iterable[Offer], rooms: Iterable[Room], now_ns: int) -> list[tuple[Offer, BoardKey]]:
+    """The offers that boards with room take, each with its board: the highest priority first, then by deadline."""
+    by_board = {room.board: room for room in rooms}
+    left = {board: room.runs for board, room in by_board.items()}
+    chosen: list[tuple[Offer, BoardKey]] = []
+    for offer in sorted(offers, key=lambda one: (-one.priority, one.deadline_ns, one.run_id)):
+        if len(chosen) >= MAX_TAKEN or not left:
+            break
+        fit = [board for board in left if matches(offer.where, board[0], by_board[board].presence)]
+        if not fit or offer.deadline_ns <= now_ns:
+            continue
+        board = max(fit, key=lambda one: left[one])
+        chosen.append((offer, board))
+        left[board] -= 1
+        if not left[board]:
+            del left[board]
+    return chosen

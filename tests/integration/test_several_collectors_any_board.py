@@ -1,0 +1,201 @@
+"""A run that any board of a kind may make, with several collectors: the first board that is free makes it, whoever
+serves that one, and the job is one with one result whatever dies or is handed over meanwhile.
+"""
+
+from collections import Counter
+from contextlib import ExitStack, suppress
+
+import instant_agent
+import pytest
+from brokers import make_broker
+from influxd import Influxd
+from redis_server import RedisServer
+from roles import HERE, Role, until
+from several_site import AGENTS, ALL, HALVES, HIGH, SeveralSite
+
+import tinyprof
+from tinyprof.board_names import BoardRef
+from tinyprof.fleet import Fleet, FleetError
+from tinyprof.fleet_jobs import Place
+from tinyprof.job_handle import FleetJob
+from tinyprof_protocol.jobs import Where
+from tinyprof_protocol.records import Result
+
+LAB = Where(site="lab")
+"""All boards there are."""
+NEAR, FAR = BoardRef("lab.bench", "bench-0"), BoardRef("lab.one", "one-0")
+"""The first choice of all jobs here, which collector two serves; and the one that collector one serves."""
+
+
+class AnyBoardSite(SeveralSite):
+    """An agent on each half whose board answers at once, but while it is held."""
+
+    def _make_agent_of(self, name: str) -> Role:
+        config = self.folder / f"{name}.toml"
+        config.write_text(instant_agent.configuration(self.broker.url, self.folder, [f"{name}-0"], name))
+        hold = str(self.folder / f"hold-{name}-0")
+        self.roles.append(
+            Role(name, self.folder, [str(HERE / "instant_agent.py"), "--config", str(config), "--hold", hold])
+        )
+        return self.roles[-1]
+
+    def start(self, shares: dict[str, str]) -> None:
+        for name, partitions in shares.items():
+            self.serve(name, partitions)
+        for agent in self.agents.values():
+            agent.start()
+            agent.wait_for("the agent is ready")
+        until("the boards are known", self._boards_are_known)
+
+    def _boards_are_known(self) -> bool:
+        with suppress(FleetError), self.fleet(3.0) as fleet:
+            return len(fleet.boards().boards) == len(AGENTS)
+        return False
+
+    def hold(self, *boards: BoardRef) -> None:
+        for one in boards:
+            (self.folder / f"hold-{one.board}").touch()
+
+    def release(self, *boards: BoardRef) -> None:
+        for one in boards:
+            (self.folder / f"hold-{one.board}").unlink()
+
+    def keep_busy(self, fleet: Fleet, *boards: BoardRef) -> list[FleetJob]:
+        """Boards that have a run of their own which goes on until they are released."""
+        self.hold(*boards)
+        jobs = [fleet.submit(f"{one.node}/{one.board}", suite="instant", use_cache=False) for one in boards]
+        until("they are at it", lambda: all(job.state == "started" for job in jobs))
+        return jobs
+
+    def results(self) -> Counter[str]:
+        """How many results each job has in the database."""
+        bodies = [record.body for _, _, record in self.stored()]
+        return Counter(body.job_id.hex() for body in bodies if isinstance(body, Result) and body.job_id is not None)
+
+    def offered(self, redis: RedisServer) -> int:
+        """How many runs the collectors offer to each other."""
+        with redis.client() as client:
+            return len(client.keys("*:job-offer:*"))
+
+
+@pytest.fixture
+def redis(tmp_path):
+    (tmp_path / "redis").mkdir()
+    running = RedisServer(tmp_path / "redis").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def site(tmp_path, redis):
+    with ExitStack() as closing:
+        (tmp_path / "influxd").mkdir()
+        database = Influxd(tmp_path / "influxd").start()
+        closing.callback(database.stop)
+        broker = make_broker("mosquitto", tmp_path)
+        broker.start()
+        closing.callback(broker.stop)
+        made = AnyBoardSite(tmp_path, broker, database, redis)
+        for role in made.roles:
+            closing.callback(role.kill)
+        yield made
+        for role in made.roles:
+            if role.running():
+                role.thaw()
+
+
+def submit(fleet: Fleet, count: int = 1, within_s: float = 300.0) -> list[FleetJob]:
+    """Jobs for any board of the lab, each with a run of its own; they go to the collector of the first choice."""
+    terms = {"suite": "instant", "use_cache": False, "max_age_s": None}
+    return [fleet._jobs.submit(Place(NEAR, LAB), within_s, **terms) for _ in range(count)]
+
+
+def test_a_board_of_another_collector_that_is_free_makes_the_runs(site):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        busy = site.keep_busy(fleet, NEAR)
+        jobs = submit(fleet, 6)
+        assert {job.result(timeout=60).verdict for job in jobs} == {"valid"}
+        assert {(job.node, job.board) for job in jobs} == {(FAR.node, FAR.board)}
+        views = Counter(view.job.id.hex() for view in fleet.jobs())
+        assert views == Counter(job.id for job in [*busy, *jobs])
+        site.release(NEAR)
+        assert busy[0].result(timeout=60).verdict == "valid"
+    with tinyprof.connect(site.broker.url) as fleet:
+        assert [fleet.job(job.id).result(timeout=30).verdict for job in jobs] == ["valid"] * 6
+    assert site.results() == Counter(job.id for job in [*busy, *jobs])
+
+
+def test_what_the_dead_collector_offered_is_made_by_the_other_and_its_client_hears_of_it(site, redis):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        busy = site.keep_busy(fleet, NEAR, FAR)
+        jobs = submit(fleet, 4)
+        until("all are offered", lambda: site.offered(redis) == len(jobs))
+        site.collectors["two"].kill()
+        site.release(FAR)
+        assert {job.result(timeout=60).verdict for job in jobs} == {"valid"}
+        site.release(NEAR)
+        site.serve("two", HIGH)
+        assert {job.result(timeout=60).verdict for job in busy} == {"valid"}
+        assert not fleet.jobs(open_only=True)
+    assert site.results() == Counter(job.id for job in [*busy, *jobs])
+
+
+def test_jobs_of_a_collector_that_is_killed_once_they_are_promised_have_one_result_each(site):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        busy = site.keep_busy(fleet, NEAR, FAR)
+        jobs = submit(fleet, 20)
+        until("all are promised", lambda: len(fleet.jobs(open_only=True)) == len(busy) + len(jobs))
+        site.collectors["two"].kill()
+        site.release(NEAR, FAR)
+        site.serve("one", ALL)
+        assert {job.result(timeout=120).verdict for job in [*busy, *jobs]} == {"valid"}
+    assert site.results() == Counter(job.id for job in [*busy, *jobs])
+
+
+def test_one_that_wakes_late_makes_none_of_the_runs_that_were_taken_from_it(site, redis):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        busy = site.keep_busy(fleet, NEAR, FAR)
+        jobs = submit(fleet, 10)
+        until("all are offered", lambda: site.offered(redis) == len(jobs))
+        site.collectors["two"].freeze()
+        site.release(FAR)
+        until("all were taken", lambda: site.offered(redis) == 0, patience_s=60.0)
+        site.release(NEAR)
+        site.collectors["two"].thaw()
+        assert {job.result(timeout=120).verdict for job in [*busy, *jobs]} == {"valid"}
+    assert site.results() == Counter(job.id for job in [*busy, *jobs])
+
+
+def test_a_run_on_another_node_stays_with_its_collector_when_the_first_choice_is_handed_over(site):
+    site.start({"one": ALL})
+    with tinyprof.connect(site.broker.url) as fleet:
+        busy = site.keep_busy(fleet, NEAR)
+        site.hold(FAR)
+        jobs = submit(fleet, 3)
+        until("the free one is at it", lambda: any(job.state == "started" for job in jobs))
+        site.serve("two", HIGH)
+        site.until_says("one", "leaves them", lambda status: status.partitions == list(range(8)))
+        site.release(NEAR, FAR)
+        assert {job.result(timeout=60).verdict for job in [*busy, *jobs]} == {"valid"}
+        assert not fleet.jobs(open_only=True)
+    assert site.results() == Counter(job.id for job in [*busy, *jobs])
+
+
+def test_what_another_collector_has_taken_is_cancelled_and_listed_there(site):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        site.keep_busy(fleet, NEAR)
+        site.hold(FAR)
+        by_handle, by_id = submit(fleet, 2)
+        until("they were taken", lambda: {by_handle.node, by_id.node} & {FAR.node})
+        by_handle.cancel()
+        assert fleet.cancel_jobs([by_id.id]) == 1
+        assert (by_handle.wait(30), by_id.wait(30)) == (True, True)
+        assert (by_handle.state, by_id.state) == ("cancelled", "cancelled")
+        assert [view.state for view in fleet.jobs() if view.where is not None] == ["cancelled"] * 2
+        site.release(NEAR, FAR)
+    assert not {by_handle.id, by_id.id} & set(site.results())
