@@ -10,7 +10,7 @@ from textual.timer import Timer
 
 from tinyprof_dashboard import palette
 from tinyprof_dashboard.asked import ASK_JOBS_EVERY_S, due
-from tinyprof_dashboard.asking import NO_CONNECTION, ask_jobs, ask_ledgers
+from tinyprof_dashboard.asking import NO_CONNECTION, ask_parts
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Key, Source
 from tinyprof_dashboard.keys import bindings_of
@@ -163,7 +163,7 @@ class Dashboard(App[None]):
         """Asks those of these collectors that have not been asked since the message was posted."""
         wanted = due(self.snapshot.jobs, message.collectors, self._wall_ns(), ASK_JOBS_EVERY_S)
         if wanted:
-            self.take(ask_jobs(self._source, wanted))
+            self.take(ask_parts(self._source, "jobs", wanted))
 
     def on_board_screen_history_wanted(self, message: BoardScreen.HistoryWanted) -> None:
         """Asks the collector that holds the board, if one does."""
@@ -191,7 +191,7 @@ class Dashboard(App[None]):
         """Asks those of these collectors that have not been asked since the message was posted."""
         wanted = due(self.snapshot.ledgers, message.collectors, self._wall_ns())
         if wanted:
-            self.take(ask_ledgers(self._source, wanted))
+            self.take(ask_parts(self._source, "ledgers", wanted))
 
     def action_help(self) -> None:
         """Shows the keys."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyprof_dashboard.asking import ask_ledgers, live_collectors
+from tinyprof_dashboard.asking import ask_parts, live_collectors
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Source
 from tinyprof_dashboard.feed import MqttSource
@@ -103,7 +103,7 @@ def read_once(
         while not snapshot.complete or (with_ledger and _waits_for_ledgers(snapshot)):
             snapshot = reduce(snapshot, source.drain(), wall_ns())
             if with_ledger and snapshot.complete and not snapshot.ledgers:
-                asked = ask_ledgers(source, live_collectors(snapshot))
+                asked = ask_parts(source, "ledgers", live_collectors(snapshot))
                 snapshot = reduce(snapshot, asked, wall_ns())
             if steady_s() >= deadline:
                 break

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tinyprof_protocol.jobs import JobsReply, JobsRequest, Progress
 from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus
@@ -10,6 +10,8 @@ from tinyprof_protocol.requests import HistoryReply, HistoryRequest, LedgerReply
 
 Key = tuple[str, str]
 """A board's identity: its node and its own name."""
+Parts = Literal["ledgers", "jobs"]
+"""What each collector has a part of, and is asked for while a screen shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +101,20 @@ class HistoryCame:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerAsked:
-    """These collectors were asked for their ledgers."""
+class Asked:
+    """These collectors were asked for their part of something."""
 
+    what: Parts
     collectors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerCame:
-    """A collector's answer: its ledger, or the line that says why there is none."""
+class Came:
+    """A collector's answer: its part, or the line that says why there is none."""
 
+    what: Parts
     collector: str
-    reply: LedgerReply | None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobsAsked:
-    """These collectors were asked for their jobs."""
-
-    collectors: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobsCame:
-    """A collector's answer: its jobs, or the line that says why there are none."""
-
-    collector: str
-    reply: JobsReply | None
+    reply: LedgerReply | JobsReply | None
     error: str = ""
 
 
@@ -149,10 +137,8 @@ Event = (
     | MessagesRefused
     | HistoryAsked
     | HistoryCame
-    | LedgerAsked
-    | LedgerCame
-    | JobsAsked
-    | JobsCame
+    | Asked
+    | Came
     | ProgressSeen
 )
 
@@ -175,11 +161,8 @@ class Source(Protocol):
     def ask_history(self, collector: str, request: HistoryRequest) -> bool:
         """Sends a request; its answer is a `HistoryCame`. False where it could not be sent."""
 
-    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:
-        """Sends a request; its answer is a `LedgerCame`. False where it could not be sent."""
-
-    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:
-        """Sends a request; its answer is a `JobsCame`. False where it could not be sent."""
+    def ask_part(self, what: Parts, collector: str, request: LedgerRequest | JobsRequest) -> bool:
+        """Sends a request; its answer is a `Came`. False where it could not be sent."""
 
     def follow(self, node: str | None) -> None:
         """From now on `ProgressSeen` comes of this agent's runs, or of none; returns at once."""

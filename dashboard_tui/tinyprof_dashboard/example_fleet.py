@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tinyprof_dashboard.events import (
     AgentSeen,
     BoardSeen,
+    Came,
     CollectorSeen,
     Event,
     HistoryCame,
-    JobsCame,
-    LedgerCame,
     LinkChanged,
+    Parts,
     RetainedComplete,
 )
 from tinyprof_protocol.jobs import JobsReply, JobsRequest
@@ -61,13 +61,14 @@ class ExampleSource:
     ) -> None:
         self.name = name
         self.asked: list[tuple[str, HistoryRequest]] = []
-        self.ledgers_asked: list[str] = []
+        self.parts_asked: dict[Parts, list[str]] = {"ledgers": [], "jobs": []}
         self.stopped = False
         self._events = list(events)
         self._answer = answer
-        self._ledgers = ledgers or {}
-        self._jobs = jobs or {}
-        self.jobs_asked: list[str] = []
+        self._parts: dict[Parts, Mapping[str, LedgerReply] | Mapping[str, JobsReply]] = {
+            "ledgers": ledgers or {},
+            "jobs": jobs or {},
+        }
         self.followed: list[str | None] = []
         self._wake: Callable[[], None] = lambda: None
 
@@ -98,18 +99,11 @@ class ExampleSource:
             self.play(HistoryCame((request.node, request.board), request.metric, self._answer(request)))
         return True
 
-    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:  # noqa: ARG002  (as every source)
-        """Answers with the collector's made-up ledger, if it was given one."""
-        self.ledgers_asked.append(collector)
-        if collector in self._ledgers:
-            self.play(LedgerCame(collector, self._ledgers[collector]))
-        return True
-
-    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:  # noqa: ARG002  (as every source)
-        """Answers with the collector's made-up jobs, if it was given some."""
-        self.jobs_asked.append(collector)
-        if collector in self._jobs:
-            self.play(JobsCame(collector, self._jobs[collector]))
+    def ask_part(self, what: Parts, collector: str, request: LedgerRequest | JobsRequest) -> bool:  # noqa: ARG002  (as every source)
+        """Answers with the collector's made-up part, if it was given one."""
+        self.parts_asked[what].append(collector)
+        if collector in self._parts[what]:
+            self.play(Came(what, collector, self._parts[what][collector]))
         return True
 
     def follow(self, node: str | None) -> None:

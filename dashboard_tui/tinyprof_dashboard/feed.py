@@ -7,21 +7,22 @@ nothing but intermediate values, and the buffer is as small as the fleet.
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from tinyprof_dashboard.events import (
     AgentGone,
     AgentSeen,
     BoardGone,
     BoardSeen,
+    Came,
     CollectorGone,
     CollectorSeen,
     Event,
     HistoryCame,
-    JobsCame,
-    LedgerCame,
     LinkChanged,
     MessagesRefused,
+    Parts,
     ProgressSeen,
     RetainedComplete,
 )
@@ -43,6 +44,11 @@ MAX_ASKED = 128
 """A request to each of 64 collectors, and as many that were not answered."""
 REQUEST_EXPIRY_S = 10
 _FIRST_ERROR = LinkState().error
+_PARTS: Final[Mapping[Parts, tuple[RequestKind, type[LedgerReply] | type[JobsReply]]]] = {
+    "ledgers": ("ledger", LedgerReply),
+    "jobs": ("jobs", JobsReply),
+}
+"""How each is asked for, and what answers."""
 
 
 def event_of(message: Message) -> Event:
@@ -157,27 +163,17 @@ class MqttSource:
 
         return self._ask(collector, "history", request, event_of_reply)
 
-    def ask_ledger(self, collector: str, request: LedgerRequest) -> bool:
+    def ask_part(self, what: Parts, collector: str, request: LedgerRequest | JobsRequest) -> bool:
         """Asks a collector; False while there is no connection."""
+        kind, reply = _PARTS[what]
 
         def event_of_reply(payload: bytes) -> Event:
             try:
-                return LedgerCame(collector, decode_reply(payload, LedgerReply))
+                return Came(what, collector, decode_reply(payload, reply))
             except (RequestFailed, BadMessage) as why:
-                return LedgerCame(collector, None, str(why))
+                return Came(what, collector, None, str(why))
 
-        return self._ask(collector, "ledger", request, event_of_reply)
-
-    def ask_jobs(self, collector: str, request: JobsRequest) -> bool:
-        """Asks a collector; False while there is no connection."""
-
-        def event_of_reply(payload: bytes) -> Event:
-            try:
-                return JobsCame(collector, decode_reply(payload, JobsReply))
-            except (RequestFailed, BadMessage) as why:
-                return JobsCame(collector, None, str(why))
-
-        return self._ask(collector, "jobs", request, event_of_reply)
+        return self._ask(collector, kind, request, event_of_reply)
 
     def follow(self, node: str | None) -> None:
         """Listens to this agent's runs, or to none."""

@@ -16,18 +16,16 @@ from tinyprof_dashboard.availability import HEALTHS, Heard, Judgement
 from tinyprof_dashboard.events import (
     AgentGone,
     AgentSeen,
+    Asked,
     BoardGone,
     BoardSeen,
+    Came,
     CollectorGone,
     CollectorSeen,
     Event,
     HistoryAsked,
     HistoryCame,
-    JobsAsked,
-    JobsCame,
     Key,
-    LedgerAsked,
-    LedgerCame,
     LinkChanged,
     MessagesRefused,
     ProgressSeen,
@@ -218,7 +216,7 @@ def _apply_look(before: Snapshot, draft: _Draft, event: Event) -> None:
     match event:
         case HistoryAsked() | HistoryCame():
             draft.fields["history"] = _history(draft.fields.get("history", before.history), event, draft.now_ns)
-        case LedgerAsked() | LedgerCame() | JobsAsked() | JobsCame():
+        case Asked() | Came():
             _note_part(before, draft, event)
         case ProgressSeen(progress):
             told = {**draft.fields.get("progress", before.progress)}
@@ -229,14 +227,13 @@ def _apply_look(before: Snapshot, draft: _Draft, event: Event) -> None:
             draft.fields["progress"] = MappingProxyType(told)
 
 
-def _note_part(before: Snapshot, draft: _Draft, event: LedgerAsked | LedgerCame | JobsAsked | JobsCame) -> None:
-    name = "ledgers" if isinstance(event, LedgerAsked | LedgerCame) else "jobs"
-    parts = draft.fields.get(name, getattr(before, name))
-    if isinstance(event, LedgerAsked | JobsAsked):
+def _note_part(before: Snapshot, draft: _Draft, event: Asked | Came) -> None:
+    parts = draft.fields.get(event.what, getattr(before, event.what))
+    if isinstance(event, Asked):
         told = note_asked(parts, event.collectors, draft.now_ns)
     else:
         told = note_came(parts, event.collector, event.reply, event.error, draft.now_ns)
-    draft.fields[name] = MappingProxyType(told)
+    draft.fields[event.what] = MappingProxyType(told)
 
 
 def _board_seen(draft: _Draft, summary: BoardSummary) -> None:

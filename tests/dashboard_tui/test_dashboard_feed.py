@@ -18,11 +18,10 @@ from tinyprof_dashboard.events import (
     AgentSeen,
     BoardGone,
     BoardSeen,
+    Came,
     CollectorSeen,
     Event,
     HistoryCame,
-    JobsCame,
-    LedgerCame,
     LinkChanged,
     ProgressSeen,
     RetainedComplete,
@@ -267,18 +266,18 @@ def test_a_collectors_ledger_comes_or_the_reason_why_not(broker: EmbeddedBroker)
     events: list[Event] = []
     source = source_for(broker.url)
 
-    def answers(count: int) -> list[LedgerCame]:
+    def answers(count: int) -> list[Came]:
         events.extend(source.drain())
-        came = [event for event in events if isinstance(event, LedgerCame)]
+        came = [event for event in events if isinstance(event, Came)]
         return came if len(came) >= count else []
 
     with Publisher(broker.url) as publisher:
         source.start(lambda: None)
         try:
-            until(lambda: source.ask_ledger("hub", LedgerRequest(settled_as_one=True)))
+            until(lambda: source.ask_part("ledgers", "hub", LedgerRequest(settled_as_one=True)))
             until(lambda: bool(answers(1)))
             publisher.busy = True
-            assert source.ask_ledger("hub", LedgerRequest(settled_as_one=True))
+            assert source.ask_part("ledgers", "hub", LedgerRequest(settled_as_one=True))
             until(lambda: bool(answers(2)))
         finally:
             source.stop()
@@ -306,8 +305,8 @@ def test_a_collectors_jobs_come_and_progress_of_the_agent_that_is_followed(broke
     with Publisher(broker.url) as publisher:
         source.start(lambda: None)
         try:
-            until(lambda: source.ask_jobs("hub", JobsRequest("list")))
-            until(lambda: bool(seen(JobsCame)))
+            until(lambda: source.ask_part("jobs", "hub", JobsRequest("list")))
+            until(lambda: bool(seen(Came)))
             says(NODE)
             source.follow(NODE)
 

@@ -13,7 +13,7 @@ from tinyprof_dashboard import example_jobs
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.banners import banners
 from tinyprof_dashboard.columns import BY_NAME, Moment
-from tinyprof_dashboard.events import BoardSeen, CollectorSeen, Event, JobsAsked, JobsCame, LinkChanged, ProgressSeen
+from tinyprof_dashboard.events import Asked, BoardSeen, Came, CollectorSeen, Event, LinkChanged, ProgressSeen
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
 from tinyprof_dashboard.jobs.columns import stage_text, took_s
 from tinyprof_dashboard.jobs.lines import FRESH_S, ORDER, job_lines, where_text
@@ -37,7 +37,9 @@ NODE = example_jobs.NODE
 
 def played(*more: Event) -> Snapshot:
     events = example_jobs.source().drain()
-    return reduce(Snapshot(), [*events, JobsAsked(("hub",)), JobsCame("hub", example_jobs.some_jobs()), *more], NOW_NS)
+    return reduce(
+        Snapshot(), [*events, Asked("jobs", ("hub",)), Came("jobs", "hub", example_jobs.some_jobs()), *more], NOW_NS
+    )
 
 
 def test_what_runs_comes_first_then_what_waits_in_its_order_then_what_ended_newest_first() -> None:
@@ -79,7 +81,7 @@ def test_only_live_collectors_are_counted_and_nobody_who_asks_is_no_words() -> N
     assert short(tallies(snapshot)) == "2 jobs running, 3 queued · cache 82%"
     gone = CollectorSeen(replace(snapshot.collectors["hub"].status, state="offline"), live=True)
     assert short(tallies(reduce(snapshot, [gone], NOW_NS))) == ""
-    failed = reduce(snapshot, [JobsCame("hub", None, "busy")], NOW_NS)
+    failed = reduce(snapshot, [Came("jobs", "hub", None, "busy")], NOW_NS)
     assert "hub: busy" in tally_lines(tallies(failed), failed, 100)[0].plain
     assert "the first 10 of 24" in tally_lines(tallies(snapshot), snapshot, 100)[0].plain
 
@@ -153,12 +155,12 @@ def test_the_jobs_are_asked_for_and_progress_is_of_whom_one_looks_at() -> None:
     async def run() -> None:
         async with app.run_test(size=(120, 30)) as pilot:
             await settle(pilot)
-            assert (source.jobs_asked, source.followed) == ([], [])
+            assert (source.parts_asked["jobs"], source.followed) == ([], [])
             await pilot.press("J")
             await settle(pilot)
             screen = app.screen
             assert isinstance(screen, JobsScreen)
-            assert source.jobs_asked == ["hub"]
+            assert source.parts_asked["jobs"] == ["hub"]
             assert len(screen.grid.rows) == 10
             assert source.followed == [NODE]
             source.play(example_jobs.running())

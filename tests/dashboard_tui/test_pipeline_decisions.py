@@ -8,7 +8,7 @@ from tinyprof_dashboard import example_pipeline as example
 from tinyprof_dashboard.asked import ASK_EVERY_S, GIVE_UP_S, due
 from tinyprof_dashboard.availability import Heard
 from tinyprof_dashboard.columns import Moment, Order
-from tinyprof_dashboard.events import CollectorSeen, LedgerAsked, LedgerCame, LinkChanged
+from tinyprof_dashboard.events import Asked, Came, CollectorSeen, LinkChanged
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS
 from tinyprof_dashboard.numerals import count
 from tinyprof_dashboard.pipeline import view as views
@@ -27,8 +27,8 @@ NODE = "berlin.bench"
 
 
 def played(found: example.Example, *more: object) -> Snapshot:
-    answers = [LedgerCame(name, reply) for name, reply in found.ledgers.items()]
-    events = [*found.events(), LedgerAsked(tuple(found.ledgers)), *answers, *more]
+    answers = [Came("ledgers", name, reply) for name, reply in found.ledgers.items()]
+    events = [*found.events(), Asked("ledgers", tuple(found.ledgers)), *answers, *more]
     return reduce(Snapshot(), events, NOW_NS)  # type: ignore[arg-type]
 
 
@@ -63,9 +63,9 @@ def test_the_live_owners_word_on_a_node_counts_before_a_newer_one() -> None:
     (mine,) = [row for row in found.ledgers["hub"].rows if row.node == NODE and not row.forgotten]
     other = replace(mine, stored=1)
     found.collectors["late"] = replace(example.collector(stored=9_000), partitions=[])
-    events = [LedgerAsked(("hub", "late")), LedgerCame("hub", LedgerReply([mine], True))]
+    events = [Asked("ledgers", ("hub", "late")), Came("ledgers", "hub", LedgerReply([mine], True))]
     snapshot = reduce(played(found), [*events], NOW_NS)
-    snapshot = reduce(snapshot, [LedgerCame("late", LedgerReply([other], True))], NOW_NS + SECOND_NS)
+    snapshot = reduce(snapshot, [Came("ledgers", "late", LedgerReply([other], True))], NOW_NS + SECOND_NS)
     (line,) = [line for line in ledger_lines(snapshot) if line.node == NODE]
     assert line.row == mine
     gone = CollectorSeen(replace(example.collector(stored=9_000), state="offline"), live=True)
@@ -125,10 +125,10 @@ def test_a_ledger_is_due_once_an_interval_and_again_where_no_answer_comes() -> N
 
     snapshot = reduce(Snapshot(), [], NOW_NS)
     assert due(snapshot.ledgers, ["hub"], NOW_NS) == ["hub"]
-    snapshot = reduce(snapshot, [LedgerAsked(("hub",))], NOW_NS)
+    snapshot = reduce(snapshot, [Asked("ledgers", ("hub",))], NOW_NS)
     assert due(snapshot.ledgers, ["hub"], at(ASK_EVERY_S)) == []
     assert due(snapshot.ledgers, ["hub"], at(GIVE_UP_S)) == ["hub"]
-    snapshot = reduce(snapshot, [LedgerCame("hub", LedgerReply([], True))], at(1))
+    snapshot = reduce(snapshot, [Came("ledgers", "hub", LedgerReply([], True))], at(1))
     assert due(snapshot.ledgers, ["hub"], at(ASK_EVERY_S - 0.1)) == []
     assert due(snapshot.ledgers, ["hub", "new"], at(ASK_EVERY_S)) == ["hub", "new"]
     assert due(snapshot.ledgers, ["hub"], at(-3600)) == ["hub"], "a clock that was set back must not stop the asking"
@@ -136,7 +136,7 @@ def test_a_ledger_is_due_once_an_interval_and_again_where_no_answer_comes() -> N
 
 def test_an_error_keeps_the_last_answer_and_an_unasked_answer_is_passed_over() -> None:
     snapshot = reduce(
-        played(example.settled()), [LedgerCame("hub", None, "busy"), LedgerCame("who", None, "?")], NOW_NS
+        played(example.settled()), [Came("ledgers", "hub", None, "busy"), Came("ledgers", "who", None, "?")], NOW_NS
     )
     assert (snapshot.ledgers["hub"].error, len(snapshot.ledgers["hub"].reply.rows)) == ("busy", 6)  # type: ignore[union-attr]
     assert "who" not in snapshot.ledgers

@@ -9,7 +9,7 @@ from textual.widgets import Static
 from tinyprof_dashboard import example_pipeline as example
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.asked import ASK_EVERY_S
-from tinyprof_dashboard.events import LedgerCame, LinkChanged
+from tinyprof_dashboard.events import Came, LinkChanged
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
 from tinyprof_dashboard.screens.pipeline import PipelineScreen
 
@@ -53,13 +53,13 @@ def test_the_ledger_is_asked_for_while_the_screen_is_open_once_an_interval() -> 
                 wall.seconds += seconds
                 source.play(LinkChanged(True))
                 await settle(pilot)
-                return len(source.ledgers_asked)
+                return len(source.parts_asked["ledgers"])
 
             await settle(pilot)
             assert await after(10) == 0, "nobody looks at the pipeline"
             await pilot.press("p")
             await settle(pilot)
-            assert source.ledgers_asked == ["hub"]
+            assert source.parts_asked["ledgers"] == ["hub"]
             screen = app.screen
             assert isinstance(screen, PipelineScreen)
             assert len(screen.ledger.rows) == 6
@@ -78,7 +78,7 @@ def test_a_collector_that_is_silent_is_not_asked() -> None:
     async def run() -> None:
         async with app.run_test(size=(120, 30)) as pilot:
             await settle(pilot)
-            assert source.ledgers_asked == ["spare"]
+            assert source.parts_asked["ledgers"] == ["spare"]
             assert isinstance(app.screen, PipelineScreen)
 
     asyncio.run(run())
@@ -140,8 +140,8 @@ def test_why_a_ledger_does_not_come_is_said_and_the_last_one_stays() -> None:
         async with app.run_test(size=(140, 30)) as pilot:
             await settle(pilot)
             wall.seconds += 30
-            source._ledgers = {}
-            source.play(LedgerCame("hub", None, "the store is slow"))
+            source._parts["ledgers"] = {}
+            source.play(Came("ledgers", "hub", None, "the store is slow"))
             await settle(pilot)
             sums = str(app.screen.query_one("#sums", Static).render())
             assert "hub: the store is slow" in sums
