@@ -27,6 +27,7 @@ from tinyprof_dashboard.runs import facts
 from tinyprof_dashboard.screens.board import BoardScreen
 from tinyprof_dashboard.screens.jobs import JobsScreen
 from tinyprof_dashboard.snapshot import MAX_PROGRESS, Snapshot, reduce
+from tinyprof_dashboard.widgets.bars import TopBar
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Message
@@ -199,5 +200,30 @@ def test_without_jobs_it_says_how_to_ask_for_one() -> None:
             screen = app.screen
             assert isinstance(screen, JobsScreen)
             assert tuple(screen._notice())[:1] == ("No client has asked for a run.",)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("key", [None, "J", "p"])
+def test_every_screen_tells_a_broker_that_is_waited_for_from_one_that_is_gone(key) -> None:
+    source = ExampleSource([])
+    app = opened(source)
+
+    async def run() -> None:
+        async with app.run_test(size=(100, 30)) as pilot:
+            await settle(pilot)
+            if key is not None:
+                await pilot.press(key)
+                await settle(pilot)
+
+            def sign() -> str:
+                return app.screen.query_one(TopBar).render().plain.split()[-2]
+
+            signs = [sign()]
+            for link in (LinkChanged(True), LinkChanged(False, "refused", 1)):
+                source.play(link)
+                await settle(pilot)
+                signs.append(sign())
+            assert signs == ["…", "●", "✖"]
 
     asyncio.run(run())

@@ -19,7 +19,7 @@ from tinyprof_dashboard.keys import bindings_of
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.runs import RUN_COLUMNS, Run
 from tinyprof_dashboard.snapshot import History, Row
-from tinyprof_dashboard.widgets.bars import Banners, TopBar
+from tinyprof_dashboard.widgets.bars import Banners, TopBar, way
 from tinyprof_dashboard.widgets.grid import Grid
 from tinyprof_dashboard.widgets.plot_panel import PlotPanel
 
@@ -131,9 +131,7 @@ class BoardScreen(Screen[None]):
     def _left(self) -> Text:
         node, board = self._key
         site, _, agent = node.partition(".")
-        text = Text("tinyprof ", ink("strong"), no_wrap=True).append("▸ fleet ▸ ", ink("dim"))
-        text.append(f"{site} ▸ {agent} ▸ ", ink("dim"))
-        return text.append(board, ink("accent"))
+        return way(site, agent, board)
 
     def _right(self, row: Row | None) -> Text:
         return Text("" if row is None else f"partition {row.partition:02d}", ink("faint"), no_wrap=True)

@@ -24,7 +24,7 @@ from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.query import BadQuery
 from tinyprof_dashboard.selection import View
 from tinyprof_dashboard.snapshot import Row
-from tinyprof_dashboard.widgets.bars import Banners, SummaryStrip, TopBar
+from tinyprof_dashboard.widgets.bars import Banners, SummaryStrip, TopBar, link_sign
 from tinyprof_dashboard.widgets.grid import Grid
 from tinyprof_protocol.presence import Health
 
@@ -146,9 +146,7 @@ class FleetScreen(Screen[None]):
         if self._frozen is not None:
             since_s = (moment.now_ns - self._frozen.now_ns) / SECOND_NS
             text.append(f"‖ frozen {age(since_s)} ", ink("warning")).append("  ")
-        link = moment.snapshot.link
-        role, mark = ("healthy", "●") if link.connected else ("critical", "✖") if link.error else ("dim", "…")
-        return text.append(f"{mark} ", ink(role)).append(self._broker, ink("dim"))
+        return text.append_text(link_sign(moment.snapshot.link, self._broker))
 
     def _tell(self) -> None:
         bar = self.query_one("#filter")

@@ -20,8 +20,7 @@ from tinyprof_dashboard.jobs.lines import JobLine, job_lines
 from tinyprof_dashboard.jobs.tallies import tallies
 from tinyprof_dashboard.jobs.words import job_words, tally_lines
 from tinyprof_dashboard.keys import bindings_of
-from tinyprof_dashboard.palette import ink
-from tinyprof_dashboard.widgets.bars import TopBar
+from tinyprof_dashboard.widgets.bars import TopBar, link_sign, way
 from tinyprof_dashboard.widgets.grid import Grid
 
 
@@ -77,14 +76,7 @@ class JobsScreen(Screen[Key | None]):
         """Shows a moment, and asks for the jobs where it is time to."""
         self._moment = moment
         snapshot = moment.snapshot
-        left = (
-            Text("tinyprof ", ink("strong"), no_wrap=True)
-            .append("▸ fleet ▸ ", ink("dim"))
-            .append("jobs", ink("accent"))
-        )
-        role, mark = ("healthy", "●") if snapshot.link.connected else ("critical", "✖")
-        right = Text(f"{mark} ", ink(role), no_wrap=True).append(self._broker, ink("dim"))
-        self.query_one(TopBar).show(left, right)
+        self.query_one(TopBar).show(way("jobs"), link_sign(snapshot.link, self._broker))
         width = max(20, self.size.width - 2)
         told = tally_lines(tallies(snapshot), snapshot, width)
         self.query_one("#tallies", Static).update(Text("\n", no_wrap=True).join(told))

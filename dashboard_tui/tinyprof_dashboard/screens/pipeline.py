@@ -15,7 +15,6 @@ from tinyprof_dashboard.asked import due
 from tinyprof_dashboard.banners import is_connecting
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.keys import bindings_of
-from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.pipeline import view as views
 from tinyprof_dashboard.pipeline.columns import COLLECTOR_COLUMNS, LEDGER_COLUMNS
 from tinyprof_dashboard.pipeline.lines import CollectorLine, LedgerLine, ledger_lines
@@ -23,7 +22,7 @@ from tinyprof_dashboard.pipeline.listing import scene_of
 from tinyprof_dashboard.pipeline.stages import stages, verdict
 from tinyprof_dashboard.pipeline.view import LedgerView
 from tinyprof_dashboard.pipeline.words import collector_words, epoch_words, sums_line
-from tinyprof_dashboard.widgets.bars import TopBar
+from tinyprof_dashboard.widgets.bars import TopBar, link_sign, way
 from tinyprof_dashboard.widgets.grid import HEADER_LINES, Grid
 from tinyprof_dashboard.widgets.stage_strip import StageStrip
 
@@ -85,7 +84,7 @@ class PipelineScreen(Screen[str | None]):
         snapshot = moment.snapshot
         scene = scene_of(moment)
         told, lines = scene.collectors, scene.lines
-        self.query_one(TopBar).show(self._left(), self._right(moment))
+        self.query_one(TopBar).show(way("pipeline"), link_sign(snapshot.link, self._broker))
         self.query_one(StageStrip).show(stages(scene), verdict(scene))
         self.collectors.styles.height = HEADER_LINES + max(1, min(len(told), MAX_COLLECTORS_SHOWN))
         self.collectors.show(told, moment)
@@ -109,15 +108,6 @@ class PipelineScreen(Screen[str | None]):
         elif self.ledger.rows:
             lines = epoch_words(self.ledger.rows[self.ledger.cursor], self._moment, width)
         panel.update(Text("\n", no_wrap=True).join(lines))
-
-    def _left(self) -> Text:
-        text = Text("tinyprof ", ink("strong"), no_wrap=True).append("▸ fleet ▸ ", ink("dim"))
-        return text.append("pipeline", ink("accent"))
-
-    def _right(self, moment: Moment) -> Text:
-        link = moment.snapshot.link
-        role, mark = ("healthy", "●") if link.connected else ("critical", "✖") if link.error else ("dim", "…")
-        return Text(f"{mark} ", ink(role), no_wrap=True).append(self._broker, ink("dim"))
 
     def _notice(self) -> Sequence[str]:
         if self._moment is None:

@@ -10,8 +10,22 @@ from textual.widgets import Static
 
 from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import MAX_SHOWN, Banner
+from tinyprof_dashboard.events import LinkChanged
 from tinyprof_dashboard.palette import SYMBOLS, ink
 from tinyprof_protocol.presence import Health
+
+
+def way(*places: str) -> Text:
+    """The left of a head below the fleet: where one is, the last place marked."""
+    text = Text("tinyprof ", ink("strong"), no_wrap=True).append("▸ fleet ▸ ", ink("dim"))
+    text.append("".join(f"{place} ▸ " for place in places[:-1]), ink("dim"))
+    return text.append(places[-1], ink("accent"))
+
+
+def link_sign(link: LinkChanged, broker: str) -> Text:
+    """The right of a head: the broker, and whether it is there, is not, or is still waited for."""
+    role, mark = ("healthy", "●") if link.connected else ("critical", "✖") if link.error else ("dim", "…")
+    return Text(f"{mark} ", ink(role), no_wrap=True).append(broker, ink("dim"))
 
 
 class TopBar(Widget):
