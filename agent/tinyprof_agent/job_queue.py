@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Job
 
 MAX_WAITING_JOBS = 64
@@ -35,7 +36,7 @@ class JobQueue:
     def put(self, queued: QueuedJob) -> None:
         """Adds a job; one that waits already stays where it is. Raises OverflowError when full."""
         if queued.job.id not in self._jobs and self.is_full():
-            raise OverflowError(f"{len(self._jobs)} jobs wait already")
+            raise OverflowError(f"{some(len(self._jobs), 'job')} in the queue already")
         self._jobs.setdefault(queued.job.id, queued)
 
     def take(self) -> QueuedJob | None:

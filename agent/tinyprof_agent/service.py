@@ -28,6 +28,7 @@ from tinyprof_platforms.suites import SuiteError, offered, suites_with
 from tinyprof_protocol.broker_address import BrokerAddress
 from tinyprof_protocol.codec import BadMessage, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Progress
 from tinyprof_protocol.presence import AgentStatus
 from tinyprof_protocol.records import Body, Sample
@@ -362,7 +363,7 @@ def run(config: AgentConfig) -> int:
     service.start()
     log.info("agent %s is ready: %d boards, spool in %s", config.node, len(config.boards), config.state_folder())
     notify = ServiceNotify()
-    notify.ready(f"{config.node}, {len(config.boards)} boards")
+    notify.ready(f"{config.node}, {some(len(config.boards), 'board')}")
     dead: list[str] = []
     while not dead and not stop.wait(notify.interval_s):
         dead = service.dead_threads()

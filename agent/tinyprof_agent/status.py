@@ -8,6 +8,7 @@ from tinyprof_agent.clock import Reading
 from tinyprof_agent.spool import SpoolStats
 from tinyprof_protocol.codec import BadMessage, decode, encode, pack
 from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.presence import AgentStatus, BoardPresence, CollectorStatus, EpochOwed, SuiteOffered
 from tinyprof_protocol.topics import BadTopic, agent_topic, parse
 
@@ -72,7 +73,7 @@ def assess(facts: Facts) -> tuple[list[str], Literal["info", "warning", "critica
     counters = {**facts.spool.counters, **facts.counters}
     if facts.spool.last_error:
         critical.append(facts.spool.last_error)
-    lost = f"{counters.get('unspooled', 0)} records could not be spooled"
+    lost = f"{some(counters.get('unspooled', 0), 'record')} could not be spooled"
     if counters.get("unspooled") and facts.spool.last_error:
         critical.append(f"{lost}: make room on the disk")
     elif counters.get("unspooled"):
@@ -84,18 +85,19 @@ def assess(facts: Facts) -> tuple[list[str], Literal["info", "warning", "critica
     if facts.now.wall_ns is None:
         warning.append("no clock can be trusted yet: records wait for a synchronised clock or a collector's time")
     if counters.get("set_aside"):
+        salvaged = counters.get("salvaged", 0)
         warning.append(
-            f"the spool was corrupt and is set aside: {counters.get('salvaged', 0)} records were carried over, "
-            f"{counters.get('lost_to_corruption', 0)} given up"
+            f"the spool was corrupt and is set aside; carried over: {some(salvaged, 'record')}, "
+            f"given up: {counters.get('lost_to_corruption', 0)}"
         )
     if facts.spool.bytes > NEARLY_FULL * facts.spool.cap_bytes:
         warning.append(
             f"the spool is {facts.spool.bytes / facts.spool.cap_bytes:.0%} full: the oldest samples go first"
         )
     if counters.get("oversize"):
-        warning.append(f"{counters['oversize']} records are larger than the broker's maximum packet")
+        warning.append(f"over the broker's maximum packet: {some(counters['oversize'], 'record')}")
     if counters.get("batches_refused"):
-        warning.append(f"the broker refused {counters['batches_refused']} batches: see its access list")
+        warning.append(f"the broker refused {some(counters['batches_refused'], 'batch')}: see its access list")
     warning += [f"board {board.board}: {board.message}" for board in facts.boards if board.message]
     level: Literal["info", "warning", "critical"] = "critical" if critical else "warning" if warning else "info"
     return [line[:MAX_LINE] for line in [*critical, *warning]][:MAX_MESSAGES], level

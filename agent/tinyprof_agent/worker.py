@@ -18,6 +18,7 @@ from tinyprof_agent.schedule import Task, Timetable, next_task, timetable
 from tinyprof_agent.time_limit import RUN_ON_S, StopEvent, run_until_ns
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job
 from tinyprof_protocol.presence import BoardPresence, BoardState
@@ -176,7 +177,7 @@ class BoardWorker:
         if not self._config.enabled:
             return f"board {self._config.name} is disabled"
         if full:
-            return f"{len(self._jobs)} jobs wait for board {self._config.name} already"
+            return f"board {self._config.name} has {some(len(self._jobs), 'job')} waiting already"
         try:
             self._plan(QueuedJob(job), run_id=bytes(16))
         except SuiteError as why:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tinyprof.fleet_errors import BadArgument
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.names import check_name, is_node
 
 MAX_SUGGESTIONS = 3
@@ -53,7 +54,7 @@ def resolve(name: str, known: Iterable[BoardRef]) -> BoardRef:
     if matches:
         shown = ", ".join(map(str, matches[:MAX_SUGGESTIONS]))
         more = ", ..." if len(matches) > MAX_SUGGESTIONS else ""
-        raise UnknownBoard(f"{len(matches)} boards are called {name!r}; write one of {shown}{more}")
+        raise UnknownBoard(f"{some(len(matches), 'board')} are called {name!r}; write one of {shown}{more}")
     near = nearest(name, boards)
     if not boards:
         raise UnknownBoard(f"no board is called {name!r}: no agent has announced any board yet")

@@ -2,6 +2,7 @@
 
 from tinyprof.fleet_errors import BadArgument, check_range
 from tinyprof_platforms.suites import MAX_REPETITIONS, MAX_TOKENS
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Job
 
 MAX_PROMPTS, MAX_PROMPT, MAX_WORD, MAX_PRIORITY = 64, 4096, 64, 100
@@ -16,9 +17,9 @@ def check_job(job: Job) -> Job:
         raise BadArgument(f"{len(job.prompts)} prompts are too many for one job: at most {MAX_PROMPTS}")
     for number, prompt in enumerate(job.prompts, 1):
         if len(prompt) > MAX_PROMPT:
-            raise BadArgument(f"prompt {number} has {len(prompt):,} characters: at most {MAX_PROMPT:,}")
+            raise BadArgument(f"prompt {number} has {some(len(prompt), 'character')}: at most {MAX_PROMPT:,}")
     if len(job.suite) > MAX_WORD:
-        raise BadArgument(f"the suite's name has {len(job.suite):,} characters: at most {MAX_WORD}")
+        raise BadArgument(f"the suite's name has {some(len(job.suite), 'character')}: at most {MAX_WORD}")
     check_range("max_tokens", job.max_tokens, 1, MAX_TOKENS)
     check_range("repetitions", job.repetitions, 1, MAX_REPETITIONS)
     check_range("priority", job.priority, -MAX_PRIORITY, MAX_PRIORITY)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tinyprof.durations import show_age
 from tinyprof.terminal import one_line
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.figures_text import amount, unit
 from tinyprof_protocol.jobs import CachedFrom
 from tinyprof_protocol.metrics import METRICS
@@ -88,8 +89,8 @@ def _grounds(result: Result) -> Iterator[str]:
         yield f"machine  {state}"
     full = [rep.output_tokens for rep in result.repetitions if _ended_by_context(rep, result)]
     if full:
-        wanted = f"{min(full)} of {result.max_tokens} tokens wanted"
-        yield f"context  of {result.build.ctx} tokens was full after {wanted}"
+        wanted = f"{min(full)} of {some(result.max_tokens, 'token')} wanted"
+        yield f"context  of {some(result.build.ctx, 'token')} was full after {wanted}"
     for prompt in result.prompts:
         yield f"prompt   {one_line(prompt)[:MAX_OUTPUT]}"
     if result.output:
@@ -98,10 +99,10 @@ def _grounds(result: Result) -> Iterator[str]:
 
 def _done(result: Result) -> str:
     if result.build.emulated:
-        return f"{len(result.repetitions)} repetitions, whose counts must be the same"
+        return f"{some(len(result.repetitions), 'repetition')}, whose counts must be the same"
     timed = [result.figures[name].n for name in ("ttft_ms", "inference_ms") if name in result.figures]
     wanted = f"wanted {result.min_repetitions} and {result.min_timed_s:g} s"
-    return f"{max(timed, default=0)} repetitions, {result.timed_s:.1f} s of work timed ({wanted})"
+    return f"{some(max(timed, default=0), 'repetition')}, {result.timed_s:.1f} s of work timed ({wanted})"
 
 
 def _drift(ratio: float) -> str:

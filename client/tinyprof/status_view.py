@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tinyprof.durations import show_age
 from tinyprof.terminal import one_line, table
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
@@ -57,9 +58,11 @@ def caches(status: "FleetStatus") -> Iterator[str]:
         hits, misses = counters.get("cache_hits", 0), counters.get("cache_misses", 0)
         entries, joined = counters.get("cache_entries", 0), counters.get("jobs_joined", 0)
         if hits + misses + entries + joined:
-            rate = f"{hits / (hits + misses):.0%} of {hits + misses:,} requests" if hits + misses else "no requests"
+            rate = (
+                f"{hits / (hits + misses):.0%} of {some(hits + misses, 'request')}" if hits + misses else "no requests"
+            )
             went = f"{counters.get('cache_evictions', 0):,} evicted, {counters.get('cache_expired', 0):,} expired"
-            yield f"cache of {name}: answered {rate}, {joined:,} joined; {entries:,} entries, {went}"
+            yield f"cache of {name}: answered {rate}, {joined:,} joined; {some(entries, 'entry')}, {went}"
 
 
 def regressions(status: "FleetStatus") -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Final
 from tinyprof_collector.config import HealthConfig
 from tinyprof_collector.peers import shown
 from tinyprof_collector.presence import Agent, Liveness
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.presence import AgentStatus, BoardPresence, Health, Regression
 from tinyprof_protocol.records import Verdict
@@ -130,8 +131,12 @@ def _result_findings(facts: BoardFacts, rules: HealthConfig) -> list[Finding]:
         return []
     why = "; ".join(facts.verdict_reasons)
     if facts.invalid_streak >= rules.invalid_runs_critical:
-        return [("critical", _with(f"the last {facts.invalid_streak} results are invalid", why))]
-    return [("warning", _with("the last result is invalid", why))]
+        return [("critical", _with(_streak(facts.invalid_streak), why))]
+    return [("warning", _with(_streak(1), why))]
+
+
+def _streak(results: int) -> str:
+    return "the last result is invalid" if results == 1 else f"the last {results} results are invalid"
 
 
 def _regression_findings(facts: BoardFacts) -> list[Finding]:
@@ -177,7 +182,7 @@ def _spool_findings(status: AgentStatus, rules: HealthConfig) -> list[Finding]:
     if not status.spool_cap_bytes:
         return []
     share = status.spool_bytes / status.spool_cap_bytes
-    text = f"its spool is {share:.0%} full ({status.spool_records} records)"
+    text = f"its spool is {share:.0%} full ({some(status.spool_records, 'record')})"
     if share >= rules.spool_critical:
         return [("critical", f"{text}; the oldest samples are given up first")]
     return [("warning", text)] if share >= rules.spool_warning else []
@@ -192,9 +197,9 @@ def _skew_findings(skew_ms: float | None, rules: HealthConfig) -> list[Finding]:
 def _node_findings(ledger: NodeLedger, rules: HealthConfig) -> list[Finding]:
     findings: list[Finding] = []
     if ledger.missing and ledger.missing_for_s > rules.missing_critical_s:
-        findings.append(("critical", f"{ledger.missing} records missing for {ledger.missing_for_s:.0f} s"))
+        findings.append(("critical", f"{some(ledger.missing, 'record')} missing for {ledger.missing_for_s:.0f} s"))
     if ledger.quarantined:
-        findings.append(("warning", f"{ledger.quarantined} records in quarantine"))
+        findings.append(("warning", f"{some(ledger.quarantined, 'record')} in quarantine"))
     return findings
 
 
@@ -209,7 +214,7 @@ def collector_health(facts: CollectorFacts, rules: HealthConfig) -> Assessment:
     if facts.subscriptions_refused:
         findings.append(("critical", "the broker refuses its subscriptions; check the access list"))
     if facts.missing and facts.missing_for_s > rules.missing_critical_s:
-        findings.append(("critical", f"{facts.missing} records missing for {facts.missing_for_s:.0f} s"))
+        findings.append(("critical", f"{some(facts.missing, 'record')} missing for {facts.missing_for_s:.0f} s"))
     for name, partitions in facts.taken.items():
         text = f"collector {name} has claimed partitions {shown(partitions)} after this one and serves them; "
         findings.append(

@@ -1,5 +1,6 @@
 """Why records are missing, as far as their agent's own word tells: pure."""
 
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.presence import AgentStatus
 
 NO_LONGER_LISTED = "the agent no longer lists this epoch, and these never came"
@@ -12,7 +13,9 @@ def cause_of(status: AgentStatus, listed_by_ns: int) -> str:
     counters = status.counters
     if counters.get("set_aside"):
         given_up = counters.get("lost_to_corruption", 0)
-        return f"{NO_LONGER_LISTED}: its spool was corrupt and was set aside, {given_up} records could not be read"
+        return (
+            f"{NO_LONGER_LISTED}: its spool was corrupt and was set aside, {some(given_up, 'record')} could not be read"
+        )
     if listed_by_ns and status.started_ns and listed_by_ns != status.started_ns:
         return f"{NO_LONGER_LISTED}: it was started anew without its spool, or another agent uses its name"
     return NO_LONGER_LISTED

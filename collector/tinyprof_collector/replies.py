@@ -20,6 +20,7 @@ from tinyprof_collector.stores.store import Reader, StoreFailed
 from tinyprof_protocol import topics
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Message, Publication
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import JobsReply
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.requests import (
@@ -218,7 +219,7 @@ def _cut(reply: Any) -> Any | None:
         case BoardsReply(boards=boards) if boards:
             return replace(reply, boards=boards[: len(boards) // 2])
         case LedgerReply(rows=rows) if rows:
-            note = f"only the first {len(rows) // 2} rows fit this reply; ask for one node"
+            note = f"only the first {some(len(rows) // 2, 'row')} fit this reply; ask for one node"
             problems = [line for line in reply.problems if not line.startswith("only the first")][:15]
             rows = rows[: len(rows) // 2]
             nodes = {row.node for row in rows}

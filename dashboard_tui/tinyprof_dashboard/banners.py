@@ -8,6 +8,7 @@ from tinyprof_dashboard.availability import SECOND_NS
 from tinyprof_dashboard.numerals import age, printable
 from tinyprof_dashboard.regressions import brief, worst
 from tinyprof_dashboard.snapshot import Snapshot
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.names import PARTITIONS
 
 MAX_NAMED = 3
@@ -43,7 +44,7 @@ def _broker(snapshot: Snapshot, broker: str, now_ns: int) -> Iterator[Banner]:
         return
     wait_s = (link.next_attempt_ns - now_ns) / SECOND_NS
     when = f"next attempt in {age(wait_s)}" if wait_s >= 1 else "trying now"
-    attempts = f"{link.attempts} attempt{'s' if link.attempts != 1 else ''}"
+    attempts = some(link.attempts, "attempt")
     yield Banner("critical", "broker", f"{printable(link.error or f'no broker at {broker}')} · {attempts}, {when}")
 
 
@@ -88,7 +89,7 @@ def _regressions(snapshot: Snapshot) -> Iterator[Banner]:
     bad = sorted(((row, found) for row, found in told if found is not None), key=lambda pair: -abs(pair[1].change))
     if bad:
         names = _names([f"{row.board} {brief(found)}" for row, found in bad])
-        yield Banner("warning", "regressions", f"{len(bad)} board{'s' if len(bad) != 1 else ''}: {names}")
+        yield Banner("warning", "regressions", f"{some(len(bad), 'board')}: {names}")
 
 
 def _oddities(snapshot: Snapshot) -> Iterator[Banner]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.figures_text import amount, number, size, unit
 from tinyprof_protocol.metrics import METRICS
 
@@ -35,11 +36,6 @@ def count(value: int, width: int = 12) -> str:
             if len(text) <= width and value < 1000 * divisor:
                 return text
     return text
-
-
-def some(value: int, what: str) -> str:
-    """`1 record`, `1,204 records`."""
-    return f"{count(value)} {what}{'' if value == 1 else 's'}"
 
 
 def label(metric: str) -> str:

@@ -204,7 +204,7 @@ def facts(row: Row, moment: Moment) -> Text:
     _pair(text, "model", columns.model_text(row) or numerals.NOTHING)
     _pair(text, "engine", summary.engine or numerals.NOTHING)
     text.append("\n")
-    text.append(f"{summary.results} runs ", ink("text"))
+    text.append(f"{numerals.some(summary.results, 'run')} ", ink("text"))
     for verdict, count in (("valid", summary.valid), ("unstable", summary.unstable), ("invalid", summary.invalid)):
         role = palette.VERDICT_ROLES[verdict] if count else "faint"  # type: ignore[index]
         text.append(f" {palette.VERDICT_SYMBOLS[verdict]} {count} {verdict}", ink(role))  # type: ignore[index]

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tinyprof_protocol.bounds import Word
+from tinyprof_protocol.counts_text import some
 
 Source = Annotated[str, Meta(min_length=8, max_length=200)]
 """A document and its section, or how a figure is derived."""
@@ -123,7 +124,7 @@ def read_host(proc: Path = Path("/proc")) -> Platform:
     source = "/proc/meminfo, MemTotal" if memory else "unknown: there is no /proc/meminfo"
     return Platform(
         title="This machine",
-        cpu=f"{cpu[:100]}, {cores} {'core' if cores == 1 else 'cores'}",
+        cpu=f"{cpu[:100]}, {some(cores, 'core')}",
         flash=Flash(0, "none", "a disk; the model is in RAM while it is used"),
         ram=(Region("RAM", ram_bytes, True, source),),
         weights_in="ram",

@@ -136,7 +136,7 @@ def read_or_end(terminal: int) -> bytes:
 @pytest.mark.timeout(120)
 def test_a_part_that_is_killed_ends_the_demo_with_one_line_that_names_it(tmp_path) -> None:
     process = demo(tmp_path, "--for", "10m", "--boards", "host", "--json")
-    line_that_says(process, "1 boards")
+    line_that_says(process, "1 board:")
     for pid, line in processes_that_mention(str(tmp_path)).items():
         if "agent run" in line:
             os.kill(pid, signal.SIGKILL)
@@ -185,7 +185,7 @@ STEADY = Evidence(ClockReport("checked"), "match", 6, SURE, SURE)
 def test_each_reason_of_a_verdict_has_plain_words(evidence, plain) -> None:
     verdict, reasons = judge(evidence)
     assert verdict == "unstable"
-    expected = f"unstable, most often: {plain} (1 of 1 runs); that is what 'unstable' is for"
+    expected = f"unstable, most often: {plain} (1 of 1 run); that is what 'unstable' is for"
     assert closing_line([reasons]) == expected
 
 

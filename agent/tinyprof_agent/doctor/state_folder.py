@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinyprof_agent.doctor.findings import Finding
 from tinyprof_agent.spool.schema import VERSION
+from tinyprof_protocol.counts_text import some
 
 SPOOL = "spool.db"
 
@@ -74,7 +75,7 @@ def check_spool(spool: Path, cap_bytes: int, holder: str | None) -> Finding:
             "spool", "failed", f"{spool} is not whole: {whole}; the agent sets it aside and carries over what it can"
         )
     full = 100 * size / cap_bytes
-    line = f"{spool} holds {records:,} records, {full:.0f}% of its {cap_bytes >> 20:,} MiB"
+    line = f"{spool} holds {some(records, 'record')}, {full:.0f}% of its {cap_bytes >> 20:,} MiB"
     return Finding("spool", "warning" if full > 80 else "ok", line + ("; is a collector there?" if full > 80 else ""))
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from tinyprof_agent.drivers.driver import Generation
 from tinyprof_agent.profiling.statistics import median
+from tinyprof_protocol.counts_text import some
 
 MAX_TICK_SHARE = 0.01
 """A tick over this share of the median gap would be seen in the gaps; then they are withheld."""
@@ -61,7 +62,7 @@ def timings(generation: Generation) -> Timings:
     if not stamps:
         raise BadTimes("no token came")
     if len(stamps) != len(generation.tokens):
-        raise BadTimes(f"{len(generation.tokens)} tokens came with {len(stamps)} times")
+        raise BadTimes(f"{some(len(generation.tokens), 'token')} came with {some(len(stamps), 'time')}")
     gaps = tuple(after - before for before, after in pairwise(stamps))
     ttft_ns = stamps[0] - generation.t0_ns
     if ttft_ns < 0 or min(gaps, default=0) < 0:

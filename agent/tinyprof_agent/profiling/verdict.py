@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyprof_agent.profiling.statistics import Summary
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.records import ClockReport, Golden, Verdict
 
 MIN_REPETITIONS: Final = 6
@@ -69,7 +70,7 @@ def broken(evidence: Evidence) -> list[str]:
 def _unsettling(evidence: Evidence) -> list[str]:
     reasons = []
     if evidence.repetitions < MIN_REPETITIONS:
-        reasons.append(f"{evidence.repetitions} repetitions: fewer than {MIN_REPETITIONS} give no 95% interval")
+        reasons.append(f"{some(evidence.repetitions, 'repetition')}: fewer than {MIN_REPETITIONS} give no 95% interval")
     for name, summary in (("TTFT", evidence.ttft), ("TPOT", evidence.tpot)):
         ratio = summary.half_width_ratio if summary else None
         if ratio is not None and ratio > MAX_HALF_WIDTH:

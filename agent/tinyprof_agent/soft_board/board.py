@@ -37,6 +37,7 @@ from tinyprof_agent.soft_board.facts import (
 )
 from tinyprof_agent.soft_board.faults import FaultName, Faults
 from tinyprof_agent.soft_board.outgoing import Outgoing, groups
+from tinyprof_protocol.counts_text import some
 
 PROMPT_BYTES = 64 * 1024
 FAULT_AFTER_TOKENS = 2
@@ -176,7 +177,7 @@ class SoftBoard:
     def _new_job(self, piece: Run) -> _Job | None:
         most = self._facts.limits.token_max
         if piece.max_tokens > most:
-            self._refuse(piece.run, "bad_request", f"a run has at most {most} tokens here")
+            self._refuse(piece.run, "bad_request", f"a run has at most {some(most, 'token')} here")
             return None
         self._job = _Job(piece.run, piece.pieces, piece.max_tokens, bool(piece.streamed))
         self._state = RECEIVING

@@ -10,6 +10,7 @@ from tinyprof_agent.drivers.probe.messages import Firmware, Model
 from tinyprof_agent.soft_board.facts import PromptTooLong
 from tinyprof_models.catalogue import shipped_models
 from tinyprof_models.engine_process import ENGINE, THREAD_LIMITS, engine_build
+from tinyprof_protocol.counts_text import some
 
 if TYPE_CHECKING:
     from tinyprof_models.engine import Engine
@@ -52,7 +53,7 @@ class ReferenceGenerator:
             tokens = self._engine.tokenizer.encode(prompt)
             if len(tokens) < context:
                 return tokens
-        raise PromptTooLong(f"the prompt leaves no room in the context of {context} tokens")
+        raise PromptTooLong(f"the prompt leaves no room in the context of {some(context, 'token')}")
 
     def greedy(self, prompt_tokens: Sequence[int], max_tokens: int) -> Iterator[int]:
         """The likeliest tokens, as they are chosen, from an empty cache."""

@@ -8,6 +8,7 @@ from typing import Final, TextIO
 
 from tinyprof.benchmarking.running import BoardPlan, Ended, Progress
 from tinyprof.terminal import one_line
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.figures_text import amount, unit
 from tinyprof_protocol.records import Result
 
@@ -61,7 +62,7 @@ def board_lines(boards: Sequence[Progress], at_most: int) -> list[str]:
     left = len(boards) - len(shown)
     if left:
         done = sum(one.done for one in boards)
-        lines.append(f"... and {left} more; {done} of {len(boards)} boards have ended")
+        lines.append(f"... and {left} more; ended: {done} of {some(len(boards), 'board')}")
     return lines
 
 

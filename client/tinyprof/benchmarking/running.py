@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from tinyprof.benchmarking.results_file import BoardResults, RunFailed, RunMade, iso
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.records import Result
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ def why_incomplete(boards: Sequence[BoardResults], *, cancelled: bool) -> str:
     if made >= asked:
         return ""
     if cancelled:
-        return f"interrupted after {made} of {asked} runs"
+        return f"interrupted after {made} of {some(asked, 'run')}"
     failures = [(board.board, failure.why or failure.state) for board in boards for failure in board.failures]
     first = f": {failures[0][0]}: {failures[0][1]}" if failures else ""
-    return f"{asked - made} of {asked} runs have no result{first}"[:300]
+    verb = "has" if asked == 1 else "have"
+    return f"{asked - made} of {some(asked, 'run')} {verb} no result{first}"[:300]

@@ -10,6 +10,7 @@ from tinyprof.comparison.samples import samples
 from tinyprof.formats.markdown import figure_text
 from tinyprof.metric_names import column_title
 from tinyprof.terminal import one_line, table
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
 
@@ -63,10 +64,10 @@ def remarks(results: Results) -> Iterator[str]:
             of_it = [one for one in board.results if one.verdict == verdict]
             if of_it:
                 reason = of_it[0].reasons[0] if of_it[0].reasons else "no reason given"
-                yield f"{board.board}: {len(of_it)} of {len(board.runs)} runs {verdict}: {one_line(reason)}"
+                yield f"{board.board}: {len(of_it)} of {some(len(board.runs), 'run')} {verdict}: {one_line(reason)}"
         throttled = sum(one.conditions.throttled is True for one in board.results)
         if throttled:
-            yield f"{board.board}: throttled in {throttled} of {len(board.runs)} runs"
+            yield f"{board.board}: throttled in {throttled} of {some(len(board.runs), 'run')}"
         for line in drift(board.results):
             yield f"{board.board}: {line}"
     if not results.complete:
@@ -85,7 +86,8 @@ def drift(results: Sequence[Result]) -> list[str]:
         if found.verdict in ("faster", "slower") and found.change is not None:
             lines.append(
                 f"drift: {METRICS[metric].label} {found.verdict} by {100 * abs(found.change):.1f}% from the first "
-                f"{third} runs to the last {third} (p={found.p or 0:.3f}){_hotter(usable[:third], usable[-third:])}"
+                f"{some(third, 'run')} to the last {third} (p={found.p or 0:.3f})"
+                f"{_hotter(usable[:third], usable[-third:])}"
             )
     return lines
 

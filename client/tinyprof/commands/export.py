@@ -44,6 +44,7 @@ def command(
     from tinyprof.exporting.writers import MissingPackage
     from tinyprof.fleet import Fleet
     from tinyprof.output_file import output_file
+    from tinyprof_protocol.counts_text import some
 
     if every and board is not None and metric is None:
         board, metric = None, board
@@ -63,12 +64,14 @@ def command(
             rows = 0
             for ref, records in _pages(fleet, boards, since_s):
                 rows += writer.take(ref, records)
-                progress.show(f"{ref}: {rows:,} rows")
+                progress.show(f"{ref}: {some(rows, 'row')}")
             writer.close()
     if as_json:
         emit_json({"output": str(output), "format": form, "boards": [str(ref) for ref in boards], "rows": rows})
     elif output is not None:
-        click.echo(f"{rows:,} rows of {len(boards)} board{'' if len(boards) == 1 else 's'} are in {output}", err=True)
+        click.echo(
+            f"{some(rows, 'row')} of {some(len(boards), 'board')} {'is' if rows == 1 else 'are'} in {output}", err=True
+        )
 
 
 def _checked(board: str | None, metric: str | None, *, every: bool, raw: bool) -> str | None:

@@ -38,6 +38,7 @@ def command(
     from tinyprof.metric_names import UnknownMetric, check_metric
     from tinyprof.plot import draw
     from tinyprof.terminal import WrongUse
+    from tinyprof_protocol.counts_text import some
     from tinyprof_protocol.series import ALL_SERIES
 
     try:
@@ -69,9 +70,11 @@ def command(
         if estimated:
             click.echo("~ estimated, from low to high: an emulator counts instructions, not time", err=True)
     if reply.others:
-        runs = "1 run" if reply.others == 1 else f"{reply.others} runs"
         verb = "is" if reply.others == 1 else "are"
-        click.echo(f"{runs} of other suites, prompts or builds {verb} left out: --all shows them", err=True)
+        click.echo(
+            f"{some(reply.others, 'run')} of other suites, prompts or builds {verb} left out: --all shows them",
+            err=True,
+        )
     if reply.truncated:
         click.echo(f"older values are left out; ask for more than {limit} with --limit", err=True)
 
@@ -99,12 +102,14 @@ def _listing(reply: "HistoryReply", title: str, *, every: bool) -> str:
 
 def _asked(seen: "SeriesSeen | None") -> tuple[str, str]:
     """The suite and the prompts of a run, short."""
+    from tinyprof_protocol.counts_text import some
+
     if seen is None:
         return "-", "-"
     first = one_line(seen.prompt)
     short = first if len(first) <= PROMPT_CHARACTERS else first[: PROMPT_CHARACTERS - 1] + "…"
     more = f" +{seen.prompts - 1}" if seen.prompts > 1 else ""
-    return one_line(seen.suite) or "-", f'"{short}"{more}, {seen.max_tokens} tokens'
+    return one_line(seen.suite) or "-", f'"{short}"{more}, {some(seen.max_tokens, "token")}'
 
 
 def _row(point: "Point") -> tuple[str, ...]:

@@ -62,6 +62,7 @@ def cancel_jobs(ids: tuple[str, ...], board: str | None, broker: str | None, as_
     """
     from tinyprof.fleet import Fleet
     from tinyprof.fleet_jobs import bytes_of
+    from tinyprof_protocol.counts_text import some
 
     for job_id in ids:
         bytes_of(job_id)
@@ -74,7 +75,7 @@ def cancel_jobs(ids: tuple[str, ...], board: str | None, broker: str | None, as_
     if as_json:
         emit_json({"cancelled": cancelled})
     else:
-        click.echo(f"{cancelled} {'job' if cancelled == 1 else 'jobs'} told to end")
+        click.echo(f"{some(cancelled, 'job')} told to end")
     return 0 if cancelled else 1
 
 

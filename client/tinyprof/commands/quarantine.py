@@ -59,6 +59,7 @@ def list_items(broker: str | None, as_json: bool, collector: str | None, node: s
 def show(item: int, broker: str | None, as_json: bool, collector: str | None) -> int:
     """Shows one item with its bytes."""
     from tinyprof.fleet import Fleet
+    from tinyprof_protocol.counts_text import some
 
     with Fleet(broker_address(broker)) as fleet:
         replies = fleet.quarantine("show", item=item, collector=collector)
@@ -69,9 +70,8 @@ def show(item: int, broker: str | None, as_json: bool, collector: str | None) ->
         emit_json(found[0])
         return 0
     one = found[0]
-    click.echo(
-        f"item {one.item}: {one_line(one.reason)}\n{one_line(one.topic)}, {one.size_bytes} bytes, seen {one.repeats}x"
-    )
+    about = f"{one_line(one.topic)}, {some(one.size_bytes, 'byte')}, seen {one.repeats}x"
+    click.echo(f"item {one.item}: {one_line(one.reason)}\n{about}")
     data = one.data or b""
     for offset in range(0, len(data), 16):
         row = data[offset : offset + 16]

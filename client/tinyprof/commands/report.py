@@ -38,6 +38,7 @@ def command(
     from tinyprof.fleet import Fleet
     from tinyprof.output_file import output_file
     from tinyprof.reporting.page import report_page
+    from tinyprof_protocol.counts_text import some
 
     if results is not None:
         if boards is not None or since_s is not None:
@@ -53,8 +54,10 @@ def command(
     if as_json:
         emit_json({"output": str(output), "boards": [board.name for board in content.boards], "runs": runs})
     else:
-        many = "board" if len(content.boards) == 1 else "boards"
-        click.echo(f"{runs:,} runs of {len(content.boards)} {many} are in {output}", err=True)
+        click.echo(
+            f"{some(runs, 'run')} of {some(len(content.boards), 'board')} {'is' if runs == 1 else 'are'} in {output}",
+            err=True,
+        )
 
 
 def _from_file(path: Path, title: str) -> "Content":
@@ -71,19 +74,20 @@ def _from_fleet(fleet: "Fleet", names: str | None, since_s: float, title: str, p
     from tinyprof.durations import show_age
     from tinyprof.reporting.content import Content
     from tinyprof.reporting.from_fleet import load_board
+    from tinyprof_protocol.counts_text import some
 
     refs, notes = _boards(fleet, names)
     boards = []
     for number, ref in enumerate(refs):
 
         def show(runs: int, ref: "BoardRef" = ref, number: int = number) -> None:
-            progress.show(f"{number + 1} of {len(refs)}: {ref}, {runs:,} runs")
+            progress.show(f"{number + 1} of {len(refs)}: {ref}, {some(runs, 'run')}")
 
         boards.append(load_board(ref, fleet.results(str(ref), since_s), show))
     older = [board.name for board in boards if board.left_out]
     if older:
         notes.append(
-            f"Only the newest {len(boards[0].runs)} runs of a board are here; {', '.join(older[:5])} has more."
+            f"Only the newest {some(len(boards[0].runs), 'run')} of a board are here; {', '.join(older[:5])} has more."
         )
     return Content(
         title, time.time_ns(), f"What the stores of the fleet hold of the last {show_age(since_s)}", boards, notes
@@ -94,6 +98,7 @@ def _boards(fleet: "Fleet", names: str | None) -> "tuple[list[BoardRef], list[st
     """The boards that were asked for, and what is not complete about them."""
     from tinyprof.board_names import BoardRef, parse_full
     from tinyprof.reporting.from_fleet import MAX_BOARDS
+    from tinyprof_protocol.counts_text import some
 
     if names is not None:
         asked = [name for name in (part.strip() for part in names.split(",")) if name]
@@ -102,5 +107,5 @@ def _boards(fleet: "Fleet", names: str | None) -> "tuple[list[BoardRef], list[st
     refs = [BoardRef(one.node, one.board) for one in found.boards]
     notes = [f"Incomplete: {gap}." for gap in found.gaps]
     if len(refs) > MAX_BOARDS:
-        notes.append(f"Only the first {MAX_BOARDS} of {len(refs):,} boards are here; name others with --boards.")
+        notes.append(f"Only the first {MAX_BOARDS} of {some(len(refs), 'board')} are here; name others with --boards.")
     return refs[:MAX_BOARDS], notes

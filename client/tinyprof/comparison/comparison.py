@@ -8,6 +8,7 @@ from typing import Final
 from tinyprof.comparison.builds import differences, why_not_comparable
 from tinyprof.comparison.judging import EFFECT, Judged, judge
 from tinyprof.comparison.samples import metrics_in
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Result
 
@@ -126,14 +127,14 @@ def _notes(side: str, runs: BoardRuns) -> list[str]:
     unstable = [result for result in usable if result.verdict == "unstable"]
     if unstable:
         reason = unstable[0].reasons[0] if unstable[0].reasons else "no reason given"
-        notes.append(f"{side}: {len(unstable)} of {len(usable)} runs unstable: {reason}")
+        notes.append(f"{side}: {len(unstable)} of {some(len(usable), 'run')} unstable: {reason}")
     if len(usable) < len(runs.results):
-        notes.append(f"{side}: {len(runs.results) - len(usable)} invalid runs left out")
+        notes.append(f"{side}: {some(len(runs.results) - len(usable), 'invalid run')} left out")
     if runs.failures:
-        notes.append(f"{side}: {len(runs.failures)} runs failed: {runs.failures[0]}")
+        notes.append(f"{side}: {some(len(runs.failures), 'run')} failed: {runs.failures[0]}")
     throttled = sum(result.conditions.throttled is True for result in usable)
     if throttled:
-        notes.append(f"{side}: throttled in {throttled} of {len(usable)} runs")
+        notes.append(f"{side}: throttled in {throttled} of {some(len(usable), 'run')}")
     return notes
 
 

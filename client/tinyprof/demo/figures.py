@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.presence import AgentStatus, BoardSummary
 from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
@@ -89,8 +90,10 @@ def figures(
 
 def summary(figures: DemoFigures, *, final: bool = False) -> str:
     """The figures in a line for a person. What the agent has made is exact only at the end: it says so now and then."""
-    runs = f"{figures.results} runs: {figures.valid} valid, {figures.unstable} unstable, {figures.invalid} invalid"
-    records = f"{figures.stored} records stored"
+    runs = (
+        f"{some(figures.results, 'run')}: {figures.valid} valid, {figures.unstable} unstable, {figures.invalid} invalid"
+    )
+    records = f"{some(figures.stored, 'record')} stored"
     if final:
-        records = f"{figures.produced} records made, {figures.stored} stored, {figures.in_spool} in the spool"
-    return f"{figures.boards} boards; {runs}; {records}"
+        records = f"{some(figures.produced, 'record')} made, {figures.stored} stored, {figures.in_spool} in the spool"
+    return f"{some(figures.boards, 'board')}; {runs}; {records}"

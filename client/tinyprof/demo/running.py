@@ -15,6 +15,7 @@ from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof.fleet import Fleet, FleetLedger
 from tinyprof.fleet_errors import FleetError
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.request_reply import RequestFailed
 
 UP_WITHIN_S = 30.0
@@ -82,7 +83,7 @@ class Demo:
         self._watch.start()
         self._fleet = self._cleanup.enter_context(Fleet(self.address))
         self._wait_until(self._is_up, UP_WITHIN_S, "the collector and the agent did not come up")
-        self._say(f"{len(self._boards)} boards: {', '.join(board.name for board in self._boards)}")
+        self._say(f"{some(len(self._boards), 'board')}: {', '.join(board.name for board in self._boards)}")
 
     def _part(self, name: str, module: str, *arguments: str) -> Part:
         part = Part(name, module, arguments, self._folder)

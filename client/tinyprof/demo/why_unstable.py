@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from tinyprof_protocol.counts_text import some
+
 _PLAIN: Final = (
     ("TTFT is known to", "TTFT varies from one repetition to the next"),
     ("TPOT is known to", "TPOT varies from one repetition to the next"),
@@ -20,7 +22,7 @@ def closing_line(reasons: Iterable[Sequence[str]]) -> str | None:
     if not counts:
         return None
     line, count = counts.most_common(1)[0]
-    return f"unstable, most often: {line} ({count} of {len(runs)} runs); that is what 'unstable' is for"
+    return f"unstable, most often: {line} ({count} of {some(len(runs), 'run')}); that is what 'unstable' is for"
 
 
 def _in_plain_words(reason: str) -> str:

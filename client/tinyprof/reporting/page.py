@@ -9,6 +9,7 @@ from tinyprof.reporting import svg
 from tinyprof.reporting.content import VERDICTS, Board, Content, Shown, figure_of, metrics_of, shown
 from tinyprof.reporting.markup import table, tag, text
 from tinyprof.reporting.sections import board_section, interval, value
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.metrics import METRICS
 
 MAX_SECTIONS: Final = 200
@@ -70,7 +71,7 @@ def _overview(content: Content, boards: Sequence[Shown], detailed: int) -> str:
     rows = [_row(one, number, linked=number < detailed) for number, one in enumerate(boards)]
     notes = [f'<p class="notice">{text(note)}</p>' for note in content.notes]
     if len(boards) > detailed:
-        notes.append(f'<p class="notice">Only the first {detailed} boards have a section of their own.</p>')
+        notes.append(f'<p class="notice">Only the first {some(detailed, "board")} have a section of their own.</p>')
     notes += [_empty(board) for board in empty[:MAX_SECTIONS]]
     body = (
         table(head, rows, "The newest usable run of each board; ~ is an estimate", "  n nnn")

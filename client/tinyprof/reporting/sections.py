@@ -16,6 +16,7 @@ from tinyprof.reporting.content import (
     reasons_of,
 )
 from tinyprof.reporting.markup import facts, figure, table, tag, text
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.figures_text import amount, size, unit
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Figure, Result
@@ -72,11 +73,6 @@ def interval(metric: str, one: Figure | None) -> str:
     return f"{amount(metric, one.low)} to {amount(metric, one.high)}{f' ({kind})' if kind else ''}"
 
 
-def runs_word(count: int) -> str:
-    """`1 run`, `12 runs`."""
-    return f"{count:,} {'run' if count == 1 else 'runs'}"
-
-
 def _verdict_tags(shown: Shown) -> str:
     return "".join(tag(f"{count} {verdict}", verdict) for verdict, count in shown.counts.items() if count)
 
@@ -104,11 +100,11 @@ def _ran(result: Result) -> str:
             ("Engine", f"{text(build.engine)} <code>{text(build.engine_build)}</code>"),
             ("Model", f"{text(build.model)} <code>{build.model_sha256[:12]}</code>"),
             ("Quantisation", f"{text(build.quantisation)}, activations {text(build.activations)}"),
-            ("KV cache, context", f"{text(build.kv_cache)}, {build.ctx:,} tokens"),
+            ("KV cache, context", f"{text(build.kv_cache)}, {some(build.ctx, 'token')}"),
             ("Clock", f"{clock / 1e6:,.0f} MHz" if clock else ""),
             ("Governor", text(conditions.governor or "")),
             ("Times by", f"{text(build.timing)}; clock {text(result.clock.check)}"),
-            ("Suite", f"{text(result.suite)}, at most {result.max_tokens:,} tokens"),
+            ("Suite", f"{text(result.suite)}, at most {some(result.max_tokens, 'token')}"),
             ("Prompt", prompts + more),
             ("Golden output", text(result.golden)),
         ]
@@ -132,7 +128,7 @@ def _figures(shown: Shown) -> str:
         for name in names
     ]
     when = svg.utc(next(run.time_ns for run in reversed(shown.runs) if run.result is result))
-    head = ("metric", "newest run", "interval (coverage)", "n", f"median of {runs_word(len(runs))}")
+    head = ("metric", "newest run", "interval (coverage)", "n", f"median of {some(len(runs), 'run')}")
     return "<h3>Figures</h3>" + table(head, rows, f"The newest usable run, {when} UTC, {result.verdict}", " nnnn")
 
 
@@ -148,13 +144,13 @@ def _plots(shown: Shown, name: str) -> Iterator[str]:
             continue
         label = f"{METRICS[metric].label} over time"
         plotted = svg.thinned(marks)
-        some = f" {len(plotted)} of {len(marks)} runs are drawn." if len(plotted) < len(marks) else ""
-        some += "" if svg.begins_at_zero(marks) else " The axis does not begin at zero."
+        notes = f" {len(plotted)} of {some(len(marks), 'run')} are drawn." if len(plotted) < len(marks) else ""
+        notes += "" if svg.begins_at_zero(marks) else " The axis does not begin at zero."
         estimated = any(run.result.figures[metric].estimated for run in shown.runs if metric in run.result.figures)
         kind = "estimated range" if estimated else "interval"
         legend = "".join(f"<span>{svg.verdict_key(word)}{word}</span>" for word in VERDICTS)
         caption = (
-            f"<b>{label}</b>, {METRICS[metric].unit}; a line through a mark is its {kind}. Times are UTC.{some} "
+            f"<b>{label}</b>, {METRICS[metric].unit}; a line through a mark is its {kind}. Times are UTC.{notes} "
             f'<span class="legend">{legend}</span>'
         )
         yield figure(svg.over_time(marks, f"{name}-{metric}", label, METRICS[metric].unit), caption)
@@ -195,7 +191,7 @@ def _memory(result: Result, name: str) -> str:
 
 def _reasons(shown: Shown) -> str:
     reasons = [
-        f'<li>{text(reason)} <span class="soft">({runs_word(count)})</span></li>'
+        f'<li>{text(reason)} <span class="soft">({some(count, "run")})</span></li>'
         for reason, count in reasons_of(shown.runs)
     ]
     problems = [f"<li>{text(line)}</li>" for line in shown.board.problems[:MAX_OTHERS]]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from tinyprof_protocol.counts_text import some
+
 WIDTH, HEIGHT = 720, 230
 LEFT, RIGHT, TOP, BOTTOM = 70, 14, 14, 32
 MAX_MARKS: Final = 400
@@ -45,7 +47,9 @@ def over_time(marks: Sequence[Mark], name: str, title: str, unit: str) -> str:
     counts = ", ".join(
         f"{sum(mark.verdict == word for mark in marks)} {word}" for word in ("valid", "unstable", "invalid")
     )
-    about = f"{len(marks)} runs from {utc(first)} to {utc(last)}: {counts}; {_short(low)} to {_short(high)} {unit}"
+    about = (
+        f"{some(len(marks), 'run')} from {utc(first)} to {utc(last)}: {counts}; {_short(low)} to {_short(high)} {unit}"
+    )
     return _svg(name, title, about, "".join(body))
 
 
@@ -82,7 +86,7 @@ def histogram(values: Sequence[float], name: str, title: str, unit: str, marks: 
             f'<text class="label" x="{at + (-5 if anchor == "end" else 5):.1f}" y="{TOP + 11}" '
             f'text-anchor="{anchor}">{escape(label)} {_short(value)} {escape(unit)}</text>'
         )
-    about = f"{len(values)} gaps from {_short(ordered[0])} to {_short(ordered[-1])} {unit}"
+    about = f"{some(len(values), 'gap')} from {_short(ordered[0])} to {_short(ordered[-1])} {unit}"
     return _svg(name, title, about, "".join(body))
 
 
@@ -94,7 +98,7 @@ def spark(values: Sequence[float], name: str) -> str:
     x_of = _scale(0, len(values) - 1, 3, 97)
     y_of = _scale(low, high, 21, 5)
     path = " ".join(f"{x_of(number):.1f},{y_of(value):.1f}" for number, value in enumerate(values))
-    about = escape(f"{len(values)} runs, from {_short(values[0])} to {_short(values[-1])}")
+    about = escape(f"{some(len(values), 'run')}, from {_short(values[0])} to {_short(values[-1])}")
     return (
         f'<svg class="spark" viewBox="0 0 100 26" role="img" aria-labelledby="{name}">'
         f'<title id="{name}">{about}</title><polyline class="line" points="{path}"/></svg>'

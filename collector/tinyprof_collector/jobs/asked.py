@@ -14,6 +14,7 @@ from tinyprof_collector.jobs.words import unmatched, waits_for, with_another
 from tinyprof_collector.presence import Agent
 from tinyprof_collector.where import boards_like
 from tinyprof_platforms.suites import MAX_PROMPT_BYTES
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
 from tinyprof_protocol.requests import Failure
 
@@ -78,8 +79,8 @@ class Asked:
             return Failure("unknown_board", unmatched(where))
         if not self._jobs.runs.dispatcher.takes(where) or not self._jobs.register.make_room(weight):
             self._jobs.count("jobs_over_bound")
-            open_jobs = self._jobs.register.open_jobs()
-            return Failure("busy", f"the collector holds {open_jobs} jobs that have not ended; ask again later")
+            held = some(self._jobs.register.open_jobs(), "open job")
+            return Failure("busy", f"the collector holds {held}; ask again later")
         return None
 
     def _may_match(self, where: Where, job: Job) -> bool:

@@ -40,7 +40,7 @@ def tallies(snapshot: Snapshot) -> Tallies:
 
 def short(found: Tallies) -> str:
     """Jobs and cache in a few words for the fleet's first line; empty where nobody has asked for anything."""
-    jobs = f"{numerals.count(found.running)} jobs running, {numerals.count(found.queued)} queued"
+    jobs = f"{numerals.some(found.running, 'job')} at boards, {numerals.count(found.queued)} queued"
     told = [jobs] if found.running or found.queued else []
     return " · ".join([*told, *([f"cache {rate(found)}"] if found.asked else [])])
 

@@ -10,6 +10,7 @@ from tinyprof_dashboard.jobs.tallies import Tallies, rate
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.pipeline.words import flow, pair, wrapped
 from tinyprof_dashboard.snapshot import Snapshot
+from tinyprof_protocol.counts_text import noun
 
 
 def _answered(found: Tallies) -> Text:
@@ -34,7 +35,7 @@ def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
         Text("cache", ink("strong")),
         _answered(found),
         pair(numerals.count(found.joined), "joined", "text"),
-        pair(numerals.count(found.entries), "entries", "text"),
+        pair(numerals.count(found.entries), noun(found.entries, "entry"), "text"),
         pair(numerals.count(found.evicted), "evicted", "text"),
         pair(numerals.count(found.expired), "expired", "text"),
     ]

@@ -14,6 +14,7 @@ from tinyprof_dashboard.pipeline.columns import SUMMED, epoch_text, lag_text, tr
 from tinyprof_dashboard.pipeline.lines import CollectorLine, LedgerLine, Sums, partitions_text
 from tinyprof_dashboard.pipeline.stages import Verdict
 from tinyprof_dashboard.snapshot import Snapshot
+from tinyprof_protocol.counts_text import noun
 from tinyprof_protocol.requests import LEDGER_CLASSES
 
 CLASS_WORDS: Final[dict[str, tuple[str, Role]]] = {
@@ -30,9 +31,11 @@ OLD_S: Final = 15.0
 _CONSOLE: Final = Console()
 """Only asked how to break lines."""
 COUNTERS: Final = (
-    ("batches", "batches"), ("records", "records"), ("sacks", "acknowledgements"), ("holds", "holds"),
-    ("held", "held by the store already"), ("recalled", "recalled"), ("on_word", "on word"), ("failures", "failures"),
+    ("batches", "batch", True), ("records", "record", True), ("sacks", "acknowledgement", True),
+    ("holds", "hold", True), ("held", "held by the store already", False), ("recalled", "recalled", False),
+    ("on_word", "on word", False), ("failures", "failure", True),
 )  # fmt: skip
+"""What each counts, and whether that is a thing."""
 
 
 def _classes(counts: dict[str, int], *, zeros: bool) -> list[Text]:
@@ -68,7 +71,7 @@ def sums_line(found: Sums, shown: int, total: int, snapshot: Snapshot) -> Text:
         pieces[-1].append(" = ", ink("faint")).append_text(classes[0])
     pieces += classes[1:]
     if shown != total:
-        pieces.append(Text(f"{shown} of {total} lines", ink("accent")))
+        pieces.append(Text(f"{shown} of {numerals.some(total, 'line')}", ink("accent")))
     if found.told_s is not None and found.told_s >= OLD_S:
         pieces.append(Text(f"as of {numerals.age(found.told_s)} ago", ink("warning")))
     for name, part in snapshot.ledgers.items():
@@ -107,7 +110,11 @@ def wrapped(text: Text, width: int, height: int) -> list[Text]:
 def epoch_words(line: LedgerLine, moment: Moment, width: int) -> list[Text]:
     """All of an epoch: each class, the cause or the agent's own words, ages and waits."""
     row, delivery = line.row, line.delivery
-    which = f"{epoch_text(line)} epochs" if row is not None and row.epoch == SUMMED else f"epoch {epoch_text(line)}"
+    which = (
+        f"{epoch_text(line)} {noun(row.epochs, 'epoch')}"
+        if row is not None and row.epoch == SUMMED
+        else f"epoch {epoch_text(line)}"
+    )
     head = Text(line.node, ink("strong")).append(f"  {which}", ink("dim"))
     if row is None:
         pieces = [head, Text("no collector tells of its records: this is its own word", ink("stale"))]
@@ -135,7 +142,7 @@ def _waits(line: LedgerLine, moment: Moment) -> list[tuple[str, str]]:
         if line.delivery.waiting_s is not None:
             told.append(("a batch has waited", lag_text(line.delivery.waiting_s)))
         if line.delivery.deferred:
-            told.append(("batches deferred", numerals.count(line.delivery.deferred)))
+            told.append((f"{noun(line.delivery.deferred, 'batch')} deferred", numerals.count(line.delivery.deferred)))
     if line.row is not None and line.row.resent:
         told.append(("resent", numerals.count(line.row.resent)))
     status = line.status
@@ -153,7 +160,9 @@ def collector_words(line: CollectorLine, moment: Moment, width: int) -> list[Tex
     head = Text(line.key, ink("strong")).append(f"  partitions {partitions_text(status.partitions)}", ink("dim"))
     since = numerals.age((moment.now_ns - line.heard.heard_ns) / SECOND_NS)
     counted = [
-        pair(numerals.count(status.counters[name]), word, "text") for name, word in COUNTERS if name in status.counters
+        pair(numerals.count(status.counters[name]), noun(status.counters[name], word) if is_thing else word, "text")
+        for name, word, is_thing in COUNTERS
+        if name in status.counters
     ]
     lines = flow([head, pair(since, "since its word", "text"), *counted], width)
     wrong = trouble(line)

@@ -26,6 +26,7 @@ from tinyprof_dashboard.selection import View
 from tinyprof_dashboard.snapshot import Row
 from tinyprof_dashboard.widgets.bars import Banners, SummaryStrip, TopBar, link_sign
 from tinyprof_dashboard.widgets.grid import Grid
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.presence import Health
 
 _FAULTS: frozenset[Health] = frozenset(HEALTHS) - {"healthy"}
@@ -137,7 +138,7 @@ class FleetScreen(Screen[None]):
         snapshot = moment.snapshot
         alive = sum(1 for heard in snapshot.collectors.values() if heard.alive)
         counts = ((len(snapshot.rows), "board"), (len(snapshot.agents), "agent"), (alive, "collector"))
-        words = " · ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        words = " · ".join(some(count, what) for count, what in counts)
         asked = short(tallies(snapshot))
         return text.append(f"   {words}{f' · {asked}' if asked else ''}", ink("dim"))
 

@@ -55,7 +55,7 @@ class PlotPanel(Widget):
             values = [point.value for point in self._points]
             for what, value in (("min", min(values)), ("median", median(values)), ("max", max(values))):
                 head.append(f"   {what} ", ink("faint")).append(numerals.amount(self._metric, value), ink("text"))
-            head.append(f"   {len(values)} runs", ink("faint"))
+            head.append(f"   {numerals.some(len(values), 'run')}", ink("faint"))
             if self._notice:
                 head.append(f"   {self._notice}", ink("warning"))
         return head

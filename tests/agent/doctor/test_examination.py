@@ -96,7 +96,7 @@ def test_a_spools_figures_are_read_and_it_is_not_changed(tmp_path) -> None:
     spooled(tmp_path).close()
     before = (tmp_path / SPOOL).read_bytes()
     found = check_spool(tmp_path / SPOOL, 64 * MIB, None)
-    assert (found.state, "holds 1 records, 0% of its 64 MiB" in found.line) == ("ok", True)
+    assert (found.state, "holds 1 record, 0% of its 64 MiB" in found.line) == ("ok", True)
     assert (tmp_path / SPOOL).read_bytes() == before
     assert check_spool(tmp_path / SPOOL, 1, None).state == "warning"
 

@@ -43,7 +43,7 @@ def test_a_clock_that_stands_still_gives_no_rate() -> None:
         (generation([]), "no token"),
         (generation([5, 4]), "backwards"),
         (generation([5], t0_ns=6), "backwards"),
-        (generation([5, 6], tokens=[1]), "1 tokens came with 2 times"),
+        (generation([5, 6], tokens=[1]), "1 token came with 2 times"),
     ],
 )
 def test_times_that_cannot_be_are_refused(bad: Generation, why: str) -> None:

@@ -141,7 +141,7 @@ def test_a_round_that_the_time_limit_cuts_short_counts_in_no_figure(played_board
     result = carry_out(played_board(steady), suite).result
     assert [one.prompt for one in result.repetitions] == [0, 1, 0]
     assert result.figures["ttft_ms"].n == 1
-    assert "1 repetitions" in result.reasons[0]
+    assert "1 repetition:" in result.reasons[0]
 
 
 @pytest.mark.parametrize(("rate", "verdict"), [(1.019, "valid"), (1.03, "invalid"), (0.97, "invalid")])

@@ -50,7 +50,7 @@ def test_what_is_wrong_is_said_worst_first() -> None:
         "the spool takes nothing more: full",
         "3 records could not be spooled: make room on the disk",
     ]
-    assert any("7 records were carried over" in line for line in status.messages)
+    assert any("carried over: 7 records" in line for line in status.messages)
     assert any("95% full" in line for line in status.messages)
     assert status.messages[-1] == "board b1: port is gone"
     assert status.time == "estimated"

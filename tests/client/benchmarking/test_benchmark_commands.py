@@ -120,9 +120,9 @@ def test_a_board_that_refuses_is_in_the_file_and_exit_1(fleet, broker, tmp_path)
     done = call("benchmark", "--boards", "b1", "--suite", "quick", "--output", str(path), broker=broker.url)
     assert done.exit_code == 1
     results = read_results(path)
-    assert results.why == "1 of 1 runs have no result: lab.a1/b1: the board is disabled"
+    assert results.why == "1 of 1 run has no result: lab.a1/b1: the board is disabled"
     assert [(one.state, one.why) for one in results.boards[0].failures] == [("refused", "the board is disabled")]
-    assert "incomplete: 1 of 1 runs" in done.stdout
+    assert "incomplete: 1 of 1 run" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_ctrl_c_ends_it_and_keeps_what_there_is(tmp_path) -> None:
     assert "Traceback" not in stderr
     results = read_results(path)
     assert not results.complete
-    assert results.why == f"interrupted after {len(results.boards[0].runs)} of 1000 runs"
+    assert results.why == f"interrupted after {len(results.boards[0].runs)} of 1,000 runs"
     assert len(results.boards[0].runs) >= 2
     assert f"incomplete: {results.why}" in stdout
 

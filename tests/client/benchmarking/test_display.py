@@ -44,7 +44,7 @@ def test_where_boards_are_too_many_those_that_run_are_shown() -> None:
     boards = [Progress(f"b{n}", 1, 1, done=True) for n in range(5)] + [Progress("slow", 1, 1), Progress("next", 1)]
     lines = board_lines(boards, 3)
     assert [line.split()[0] for line in lines[:2]] == ["slow", "next"]
-    assert lines[2] == "... and 5 more; 5 of 7 boards have ended"
+    assert lines[2] == "... and 5 more; ended: 5 of 7 boards"
 
 
 def test_lines_are_drawn_in_place_and_taken_away() -> None:

@@ -107,8 +107,8 @@ def test_what_makes_less_of_the_figures_is_told(run) -> None:
     notes = compare({"a": BoardRuns(old, ["expired: "])}, boards(a=[run()])).boards[0].notes
     assert notes == [
         "OLD: 1 of 2 runs unstable: noisy",
-        "OLD: 1 invalid runs left out",
-        "OLD: 1 runs failed: expired: ",
+        "OLD: 1 invalid run left out",
+        "OLD: 1 run failed: expired: ",
         "OLD: throttled in 1 of 2 runs",
     ]
 

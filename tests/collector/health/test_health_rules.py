@@ -106,7 +106,7 @@ def test_an_agent(subject, ledger, health, reason):
         (CollectorFacts(stores={"sqlite": ""}), "healthy", None),
         (CollectorFacts(stores={"sqlite": "disk full"}), "critical", "store sqlite: disk full"),
         (CollectorFacts(missing=1, missing_for_s=59.0), "healthy", None),
-        (CollectorFacts(missing=1, missing_for_s=61.0), "critical", "1 records missing for 61 s"),
+        (CollectorFacts(missing=1, missing_for_s=61.0), "critical", "1 record missing for 61 s"),
         (CollectorFacts(quarantined=4), "warning", "4 in quarantine"),
         (CollectorFacts(discarded=4), "warning", "4 fell out"),
         (CollectorFacts(id_clash=True), "critical", "another client uses its id"),

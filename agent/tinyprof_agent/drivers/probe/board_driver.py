@@ -27,6 +27,7 @@ from tinyprof_agent.drivers.probe.options import Options
 from tinyprof_agent.drivers.probe.running import Running, RunRequest
 from tinyprof_agent.drivers.probe.tick_clock import TickClock
 from tinyprof_agent.serial_port import BytePort, SerialPort
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.records import Build
 
 OpenPort = Callable[[str, int], BytePort]
@@ -190,7 +191,7 @@ class ProbeDriver:
     def _request(self, hello: Hello, prompt: str, max_tokens: int, timeout_s: float) -> RunRequest:
         most = hello.limits.token_max
         if not 1 <= max_tokens <= most:
-            raise BoardError("refused", f"{max_tokens} tokens were asked for; the board makes 1 to {most} in a run")
+            raise BoardError("refused", f"{some(max_tokens, 'token')} asked for; the board makes 1 to {most} in a run")
         return RunRequest(
             run=new_id(),
             prompt=prompt.encode(errors="replace"),

@@ -26,6 +26,7 @@ from tinyprof_agent.drivers.probe.messages import (
     Tokens,
 )
 from tinyprof_agent.drivers.probe.tick_clock import TickClock, unwrap_run
+from tinyprof_protocol.counts_text import some
 
 MAX_QUIET_NS = 30_000 * MS
 """The pause between two questions in a silent run doubles up to this."""
@@ -172,7 +173,7 @@ class Running:
     def _out_of_time(self) -> BoardError:
         if self._phase == "stopping":
             return BoardError("timeout", f"the board did not stop within {self._request.stop_ns / 1e9:g} s; reset it")
-        made = f"{len(self._collected.ids())} tokens came"
+        made = f"{some(len(self._collected.ids()), 'token')} came"
         return BoardError("timeout", f"the run did not end within {self._request.limit_ns / 1e9:g} s; {made}")
 
     def _forgotten(self) -> BoardError:
@@ -251,7 +252,9 @@ class Running:
         if end.reason == ENDED_ABORTED:
             raise BoardError("fault", "the board stopped the run by itself")
         if end.tokens > self._request.max_tokens:
-            raise BoardError("fault", f"the board made {end.tokens} tokens, {self._request.max_tokens} were asked for")
+            raise BoardError(
+                "fault", f"the board made {some(end.tokens, 'token')}, {self._request.max_tokens} were asked for"
+            )
         if self._end is None:
             self._ended_ns = now_ns
         self._end = end
