@@ -31,7 +31,7 @@ def size(count: float) -> str:
         if abs(value) < _STEP or prefix == _BINARY[-1]:
             break
         value /= _STEP
-    return f"{value:.0f} {prefix}" if prefix == "B" or abs(value) >= 100 else f"{value:.1f} {prefix}"
+    return f"{value:.0f} {prefix}" if prefix == "B" or abs(value) >= 99.95 else f"{value:.1f} {prefix}"
 
 
 def number(value: float) -> str:

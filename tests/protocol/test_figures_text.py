@@ -26,7 +26,14 @@ def test_amounts_take_their_metrics_precision(metric: str, value: float, text: s
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (812, "812 B"), (25_088, "24.5 KiB"), (1_048_000, "1023 KiB"), (3_250_586, "3.1 MiB")],
+    [
+        (0, "0 B"),
+        (812, "812 B"),
+        (25_088, "24.5 KiB"),
+        (102_360, "100 KiB"),
+        (1_048_000, "1023 KiB"),
+        (3_250_586, "3.1 MiB"),
+    ],
 )
 def test_sizes(count: int, text: str) -> None:
     assert figures_text.size(count) == text
