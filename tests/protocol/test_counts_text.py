@@ -37,6 +37,7 @@ THINGS = (
         (2, "day", "2 days"),
         (2, "batch", "2 batches"),
         (3, "open job", "3 open jobs"),
+        (4, "ended epoch", "4 ended epochs"),
     ],
 )
 def test_one_and_many(count: int, what: str, words: str) -> None:
