@@ -14,7 +14,8 @@ WRITE_SECONDS = 1.0
 class Terminal:
     """A pseudo-terminal that outlives whoever opens it, and a link to it whose name stays.
 
-    `path` is what to open. Nobody reading is like a cable that leads nowhere: after a second, bytes are dropped.
+    `path` is what to open. Nobody reading is like a cable that leads nowhere: after a second, bytes are dropped, and as
+    with a cable it is the host that counts what did not come.
     Raises OSError where the system gives no terminal, and FileExistsError where `link` is something else.
     """
 
@@ -22,7 +23,6 @@ class Terminal:
         self._link = link
         self._poll = select.poll()
         self._wakers: list[int] = []
-        self.dropped_bytes = 0
         self._board_fd = self._host_fd = -1
         self.path = ""
         self._plug_in()
@@ -53,7 +53,6 @@ class Terminal:
                 view = view[os.write(self._board_fd, view) :]
             except BlockingIOError:
                 if not room.poll(WRITE_SECONDS * 1000):
-                    self.dropped_bytes += len(view)
                     return
 
     def unplug(self) -> None:
