@@ -10,7 +10,7 @@ from textual.timer import Timer
 
 from tinyprof_dashboard import palette
 from tinyprof_dashboard.asked import ASK_JOBS_EVERY_S, due
-from tinyprof_dashboard.asking import NO_CONNECTION, ask_parts
+from tinyprof_dashboard.asking import NO_CONNECTION, ScreenName, ask_parts
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Event, HistoryAsked, HistoryCame, Key, Source
 from tinyprof_dashboard.keys import bindings_of
@@ -47,7 +47,7 @@ class Woken(Message):
 class Dashboard(App[None]):
     """The whole dashboard, over a source and two clocks: `wall_ns` since 1970 and `steady_s` for intervals.
 
-    With `pipeline` it opens that screen at once.
+    `screen` is the one that it opens at once.
     """
 
     TITLE = "tinyprof"
@@ -65,14 +65,14 @@ class Dashboard(App[None]):
         wall_ns: Callable[[], int],
         steady_s: Callable[[], float],
         tick_s: float = TICK_S,
-        pipeline: bool = False,
+        screen: ScreenName = "fleet",
     ) -> None:
         super().__init__()
         self.animation_level = "none"
         self.snapshot = Snapshot()
         self._source, self._wall_ns, self._steady_s, self._tick_s = source, wall_ns, steady_s, tick_s
         self._advanced_s = float("-inf")
-        self._begin_with_pipeline = pipeline
+        self._begin_with = screen
         self._due: Timer | None = None
         self.repaints = 0
 
@@ -82,8 +82,10 @@ class Dashboard(App[None]):
         self.theme = palette.THEME.name
         self.fleet = FleetScreen(self._source.name)
         self.push_screen(self.fleet)
-        if self._begin_with_pipeline:
+        if self._begin_with == "pipeline":
             self.on_fleet_screen_pipeline_wanted()
+        elif self._begin_with == "jobs":
+            self.on_fleet_screen_jobs_wanted()
         self.set_interval(self._tick_s, self._advance, name="tick")
         self._source.start(self._wake)
         self.call_later(self._advance)

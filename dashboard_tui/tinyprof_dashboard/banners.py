@@ -98,8 +98,12 @@ def _oddities(snapshot: Snapshot) -> Iterator[Banner]:
         yield Banner(
             "warning", "clock", f"this machine's is {age(abs(snapshot.skew_ns) / SECOND_NS)} {side} the collector's"
         )
+    if snapshot.refused:
+        told = f"{some(snapshot.refused, 'message')} could not be read; the last: {printable(snapshot.refused_reason)}"
+        yield Banner("warning", "messages", told)
     if snapshot.left_out:
-        yield Banner("warning", "bounds", f"{snapshot.left_out} messages beyond this screen's bounds are not shown")
+        told = f"{some(snapshot.left_out, 'message')} beyond this screen's bounds, not shown"
+        yield Banner("warning", "bounds", told)
 
 
 def _names(names: list[str]) -> str:

@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 
-from tinyprof_dashboard import numerals
 from tinyprof_dashboard.availability import HEALTHS
 from tinyprof_dashboard.banners import Banner, banners
 from tinyprof_dashboard.columns import COLUMNS, Moment
 from tinyprof_dashboard.jobs.tallies import tallies
 from tinyprof_dashboard.palette import SYMBOLS
+from tinyprof_dashboard.plain_columns import plain_columns
 from tinyprof_dashboard.selection import View, select
 from tinyprof_dashboard.snapshot import Row, age_s
 from tinyprof_protocol.metrics import METRICS
@@ -25,20 +25,7 @@ def plain_table(moment: Moment, broker: str) -> str:
     rows = select(View(), moment)
     if not rows:
         return "\n".join([*lines, "no board has been heard of"])
-    cells = [[numerals.printable(column.cell(row, moment).text) for column in COLUMNS] for row in rows]
-    titles = [column.title for column in COLUMNS]
-    widths = [max(len(line[i]) for line in [titles, *cells]) for i in range(len(COLUMNS))]
-    lines.append("")
-    lines += [_line(line, widths) for line in [titles, *cells]]
-    return "\n".join(lines)
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    padded = (
-        numerals.clip(cell, width, right=column.right)
-        for cell, width, column in zip(cells, widths, COLUMNS, strict=True)
-    )
-    return "  ".join(padded).rstrip()
+    return "\n".join([*lines, "", *plain_columns(COLUMNS, rows, moment)])
 
 
 def _banners(moment: Moment, broker: str) -> list[Banner]:

@@ -5,13 +5,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import pytest
 
+from tinyprof.commands.dashboard import command
 from tinyprof.embedded_broker import EmbeddedBroker, free_port
 from tinyprof_dashboard import entry, example_jobs
 from tinyprof_dashboard import example_fleet as example
+from tinyprof_dashboard.asking import ScreenName
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import (
     AgentGone,
@@ -28,6 +30,7 @@ from tinyprof_dashboard.events import (
 )
 from tinyprof_dashboard.example_fleet import NOW_NS, ExampleSource
 from tinyprof_dashboard.feed import MqttSource, event_of
+from tinyprof_dashboard.keys import KEYS
 from tinyprof_dashboard.listing import as_json, plain_table
 from tinyprof_dashboard.snapshot import Snapshot, reduce
 from tinyprof_protocol import topics
@@ -246,6 +249,12 @@ def test_once_json_and_a_picture(broker: EmbeddedBroker, capsys: pytest.CaptureF
         assert entry.run(address, once=False, as_json=False, screenshot=picture, timeout_s=PATIENCE_S) == 0
         assert picture.read_text().startswith("<svg")
         assert "healthy" in picture.read_text()
+        said = capsys.readouterr()
+        assert (said.out, said.err) == ("", f"the screen 'fleet', of 2 boards, is in {picture}\n")
+        assert entry.run(address, once=False, as_json=True, screenshot=picture, timeout_s=PATIENCE_S) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out) == {"output": str(picture), "screen": "fleet", "boards": 2}
+        assert said.err == ""
         nowhere = tmp_path / "no" / "folder.svg"
         assert entry.run(address, once=False, as_json=False, screenshot=nowhere, timeout_s=PATIENCE_S) == 1
         assert "cannot be written" in capsys.readouterr().err
@@ -354,6 +363,34 @@ def test_the_pipeline_once_as_json_and_as_a_picture(
         assert "missing" in picture.read_text()
         publisher.busy = True
         assert json.loads(run(as_json=True))["pipeline"]["unanswered"] == ["hub: the store is slow"]
+
+
+def test_the_jobs_once_as_json_and_as_a_picture(
+    broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    address = parse_broker(broker.url)
+    picture = tmp_path / "jobs.svg"
+
+    def run(*, once: bool = False, as_json: bool = False, screenshot: Path | None = None) -> str:
+        code = entry.run(
+            address, once=once, as_json=as_json, screenshot=screenshot, timeout_s=PATIENCE_S, screen="jobs"
+        )
+        assert code == 0
+        return capsys.readouterr().out
+
+    with Publisher(broker.url) as publisher:
+        fill(publisher)
+        assert any(line.startswith("… queued") for line in run(once=True).splitlines())
+        listed = json.loads(run(as_json=True))["jobs_listed"]
+        assert (len(listed), listed[0]["state"], listed[0]["collector"]) == (10, "started", "hub")
+        run(screenshot=picture)
+        assert "queued" in picture.read_text()
+
+
+def test_the_command_line_offers_every_screen_that_opens_by_name() -> None:
+    (option,) = (parameter for parameter in command.params if parameter.name == "screen")
+    assert set(option.type.choices) == set(get_args(ScreenName))  # type: ignore[attr-defined]
+    assert {key.action for key in KEYS if key.scope == "fleet"} >= set(get_args(ScreenName)) - {"fleet"}
 
 
 @pytest.mark.parametrize("picture", [False, True])

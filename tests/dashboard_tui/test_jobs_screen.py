@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 from msgspec.structs import replace
+from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -13,13 +14,25 @@ from tinyprof_dashboard import example_jobs
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.banners import banners
 from tinyprof_dashboard.columns import BY_NAME, Moment
-from tinyprof_dashboard.events import Asked, BoardSeen, Came, CollectorSeen, Event, LinkChanged, ProgressSeen
+from tinyprof_dashboard.events import (
+    Asked,
+    BoardSeen,
+    Came,
+    CollectorSeen,
+    Event,
+    LinkChanged,
+    MessagesRefused,
+    ProgressSeen,
+)
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
 from tinyprof_dashboard.jobs.columns import stage_text, took_s
-from tinyprof_dashboard.jobs.lines import FRESH_S, ORDER, job_lines, where_text
+from tinyprof_dashboard.jobs.lines import FRESH_S, ORDER, job_lines, open_counts, where_text
+from tinyprof_dashboard.jobs.listing import jobs_json, plain_jobs
 from tinyprof_dashboard.jobs.tallies import short, tallies
 from tinyprof_dashboard.jobs.words import job_words, tally_lines
 from tinyprof_dashboard.listing import as_json
+from tinyprof_dashboard.pipeline.listing import scene_of
+from tinyprof_dashboard.pipeline.stages import stages
 from tinyprof_dashboard.progress_feed import progress_of
 from tinyprof_dashboard.query import compile_query
 from tinyprof_dashboard.regressions import brief, sentence, worst
@@ -41,6 +54,10 @@ def played(*more: Event) -> Snapshot:
     return reduce(
         Snapshot(), [*events, Asked("jobs", ("hub",)), Came("jobs", "hub", example_jobs.some_jobs()), *more], NOW_NS
     )
+
+
+def told(snapshot: Snapshot) -> list[Text]:
+    return tally_lines(open_counts(snapshot, job_lines(snapshot, NOW_NS)), tallies(snapshot), snapshot, 100)
 
 
 def test_what_runs_comes_first_then_what_waits_in_its_order_then_what_ended_newest_first() -> None:
@@ -79,12 +96,43 @@ def test_what_is_said_of_a_job_that_does_not_run() -> None:
 
 def test_only_live_collectors_are_counted_and_nobody_who_asks_is_no_words() -> None:
     snapshot = played()
-    assert short(tallies(snapshot)) == "2 jobs running, 3 queued · cache 82%"
+    assert short(tallies(snapshot)) == "2 jobs at boards, 3 queued · cache 82%"
     gone = CollectorSeen(replace(snapshot.collectors["hub"].status, state="offline"), live=True)
     assert short(tallies(reduce(snapshot, [gone], NOW_NS))) == ""
     failed = reduce(snapshot, [Came("jobs", "hub", None, "busy")], NOW_NS)
-    assert "hub: busy" in tally_lines(tallies(failed), failed, 100)[0].plain
-    assert "the first 10 of 24" in tally_lines(tallies(snapshot), snapshot, 100)[0].plain
+    assert "hub: busy" in told(failed)[0].plain
+    assert "the first 10 of 24" in told(snapshot)[0].plain
+
+
+def test_the_counts_are_those_of_the_rows_whatever_the_collector_last_counted() -> None:
+    snapshot = played()
+    hub = snapshot.collectors["hub"].status
+    late = CollectorSeen(replace(hub, counters={**hub.counters, "jobs_running": 7, "jobs_queued": 90}), live=True)
+    assert told(reduce(snapshot, [late], NOW_NS))[0].plain.startswith("jobs    1 running   1 accepted   3 queued   ")
+    unasked = reduce(Snapshot(), example_jobs.source().drain(), NOW_NS)
+    assert told(unasked)[0].plain == "jobs    · running   · queued"
+    cut = JobsReply([view for view in example_jobs.some_jobs().jobs if view.state == "queued"], 500)
+    assert "3+ queued" in told(reduce(snapshot, [Came("jobs", "hub", cut)], NOW_NS))[0].plain
+
+
+def test_the_jobs_as_text_and_as_json() -> None:
+    moment = Moment(played(), NOW_NS)
+    lines = plain_jobs(moment).splitlines()
+    assert lines[0].startswith("jobs    1 running   1 accepted   3 queued   hub: the first 10 of 24")
+    assert lines[3].split()[:3] == ["state", "board", "suite"]
+    assert len(lines) == 4 + 10
+    listed = jobs_json(moment)
+    assert [one["state"] for one in listed[:3]] == ["started", "accepted", "queued"]
+    assert (listed[0]["id"], listed[0]["took_s"]) == (example_jobs.job_id(1).hex(), 9.0)
+
+
+def test_what_could_not_be_read_is_told_where_one_looks() -> None:
+    snapshot = reduce(played(), [MessagesRefused(2, "no map\x1b[2J"), MessagesRefused(1, "no \x1b[2Jmap")], NOW_NS)
+    (text,) = (banner.text for banner in banners(snapshot, "b", NOW_NS) if banner.subject == "messages")
+    assert text == "3 messages could not be read; the last: no \N{REPLACEMENT CHARACTER}[2Jmap"
+    broker = next(stage for stage in stages(scene_of(Moment(snapshot, NOW_NS))) if stage.name == "broker")
+    assert (broker.health, broker.word, broker.lines) == ("warning", "connected", ("3 unreadable",))
+    assert not any(banner.subject == "messages" for banner in banners(played(), "b", NOW_NS))
 
 
 def test_tokens_are_shown_and_reach_no_terminal_as_anything_else() -> None:

@@ -9,6 +9,7 @@ from textual.widgets import Static
 from tinyprof_dashboard import example_pipeline as example
 from tinyprof_dashboard.app import Dashboard
 from tinyprof_dashboard.asked import ASK_EVERY_S
+from tinyprof_dashboard.asking import ScreenName
 from tinyprof_dashboard.events import Came, LinkChanged
 from tinyprof_dashboard.example_fleet import NOW_NS, SECOND_NS, ExampleSource
 from tinyprof_dashboard.screens.pipeline import PipelineScreen
@@ -22,10 +23,10 @@ class Wall:
         return NOW_NS + round(self.seconds * SECOND_NS)
 
 
-def opened(found: example.Example, *, pipeline: bool = False) -> tuple[Dashboard, ExampleSource, Wall]:
+def opened(found: example.Example, *, screen: ScreenName = "fleet") -> tuple[Dashboard, ExampleSource, Wall]:
     wall, source = Wall(), found.source()
     steady = itertools.count(0.0, 1.0).__next__
-    return Dashboard(source, wall_ns=wall.now_ns, steady_s=steady, tick_s=3600, pipeline=pipeline), source, wall
+    return Dashboard(source, wall_ns=wall.now_ns, steady_s=steady, tick_s=3600, screen=screen), source, wall
 
 
 async def settle(pilot: "Pilot[None]") -> None:
@@ -73,7 +74,7 @@ def test_the_ledger_is_asked_for_while_the_screen_is_open_once_an_interval() -> 
 
 
 def test_a_collector_that_is_silent_is_not_asked() -> None:
-    app, source, _ = opened(example.silent_collector(), pipeline=True)
+    app, source, _ = opened(example.silent_collector(), screen="pipeline")
 
     async def run() -> None:
         async with app.run_test(size=(120, 30)) as pilot:
@@ -103,7 +104,7 @@ def test_enter_goes_to_the_boards_of_the_agent_under_the_cursor() -> None:
 
 
 def test_keys_choose_sort_and_switch_tables() -> None:
-    app, _, _ = opened(example.something_missing(), pipeline=True)
+    app, _, _ = opened(example.something_missing(), screen="pipeline")
 
     async def run() -> None:
         async with app.run_test(size=(140, 30)) as pilot:
@@ -134,7 +135,7 @@ def test_keys_choose_sort_and_switch_tables() -> None:
 
 
 def test_why_a_ledger_does_not_come_is_said_and_the_last_one_stays() -> None:
-    app, source, wall = opened(example.settled(), pipeline=True)
+    app, source, wall = opened(example.settled(), screen="pipeline")
 
     async def run() -> None:
         async with app.run_test(size=(140, 30)) as pilot:

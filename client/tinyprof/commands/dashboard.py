@@ -1,14 +1,14 @@
 """`tinyprof dashboard`: the fleet on the screen."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from tinyprof.options import broker_address, broker_option, json_option, to_seconds
 from tinyprof.terminal import CheckFailed
 
-ScreenName = Literal["fleet", "pipeline"]
+ScreenName = Literal["fleet", "pipeline", "jobs"]
 
 
 @click.command("dashboard")
@@ -16,8 +16,8 @@ ScreenName = Literal["fleet", "pipeline"]
 @click.option("--screenshot", type=click.Path(dir_okay=False, path_type=Path), help="Write the screen as SVG and end.")
 @click.option("--timeout", "timeout_s", default="5s", show_default=True, callback=to_seconds, metavar="DURATION",
               help="How long --once, --json and --screenshot wait for the fleet.")  # fmt: skip
-@click.option("--screen", type=click.Choice(["fleet", "pipeline"]), default="fleet", show_default=True,
-              help="Which screen: every board, or where every record is and where the flow is stuck.")  # fmt: skip
+@click.option("--screen", type=click.Choice(get_args(ScreenName)), default="fleet", show_default=True,
+              help="Every board, where every record is and where the flow is stuck, or the jobs.")  # fmt: skip
 @broker_option
 @json_option
 def command(

@@ -1,6 +1,7 @@
 """The jobs as their table lists them: pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,26 @@ def job_lines(snapshot: Snapshot, now_ns: int, *, open_only: bool = False) -> li
     ]
     shown = [line for line in lines if line.open or not open_only]
     return sorted(shown, key=_order)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """How many of the jobs that are shown run, are with their agent, and wait. `more`: others are not shown."""
+
+    running: int
+    accepted: int
+    queued: int
+    more: bool
+
+
+def open_counts(snapshot: Snapshot, lines: Iterable[JobLine]) -> OpenCounts | None:
+    """The counts of these lines, all of them; None before anybody has answered."""
+    replies = [part.reply for part in snapshot.jobs.values() if part.reply is not None]
+    if not replies:
+        return None
+    states = Counter(line.view.state for line in lines)
+    cut_off = any(len(one.jobs) < one.total and (not one.jobs or one.jobs[-1].state not in ENDED) for one in replies)
+    return OpenCounts(states["started"], states["accepted"], states["queued"], cut_off)
 
 
 def _order(line: JobLine) -> tuple[int, int, int]:

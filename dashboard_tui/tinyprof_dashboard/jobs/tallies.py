@@ -13,6 +13,7 @@ class Tallies:
 
     queued: int = 0
     running: int = 0
+    """Runs that are with a board, whether they have begun or not."""
     joined: int = 0
     hits: int = 0
     misses: int = 0

@@ -5,7 +5,7 @@ from rich.text import Text
 from tinyprof_dashboard import numerals
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.jobs.columns import STATES, age_s, stage_text, took_s
-from tinyprof_dashboard.jobs.lines import JobLine, where_text
+from tinyprof_dashboard.jobs.lines import JobLine, OpenCounts, where_text
 from tinyprof_dashboard.jobs.tallies import Tallies, rate
 from tinyprof_dashboard.palette import ink
 from tinyprof_dashboard.pipeline.words import flow, pair, wrapped
@@ -20,10 +20,20 @@ def _answered(found: Tallies) -> Text:
     return pair(rate(found), of, "healthy" if found.hits else "text")
 
 
-def tally_lines(found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
-    """How many jobs there are, and what the caches did; what keeps the list from coming."""
-    jobs = [Text("jobs ", ink("strong")), pair(numerals.count(found.running), "running", "accent"),
-            pair(numerals.count(found.queued), "queued", "text")]  # fmt: skip
+def _open(found: OpenCounts | None) -> list[Text]:
+    if found is None:
+        return [pair(numerals.NOTHING, word, "faint") for word in ("running", "queued")]
+    more = "+" if found.more else ""
+    return [
+        pair(numerals.count(found.running), "running", "accent"),
+        *([pair(numerals.count(found.accepted), "accepted", "accent")] if found.accepted else []),
+        pair(f"{numerals.count(found.queued)}{more}", "queued", "text"),
+    ]
+
+
+def tally_lines(still_open: OpenCounts | None, found: Tallies, snapshot: Snapshot, width: int) -> list[Text]:
+    """How many jobs the table has that have not ended, what the caches did; what keeps the list from coming."""
+    jobs = [Text("jobs ", ink("strong")), *_open(still_open)]
     for name, part in snapshot.jobs.items():
         if part.error:
             jobs.append(Text(f"{name}: {numerals.printable(part.error)}", ink("critical")))

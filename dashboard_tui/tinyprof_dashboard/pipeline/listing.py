@@ -1,19 +1,17 @@
 """The pipeline as plain text and as JSON, for scripts and for terminals that are none."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from tinyprof_dashboard import numerals
-from tinyprof_dashboard.columns import Column, Moment
+from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.palette import SYMBOLS
 from tinyprof_dashboard.pipeline.columns import COLLECTOR_COLUMNS, LEDGER_COLUMNS, lag_s
 from tinyprof_dashboard.pipeline.lines import CollectorLine, LedgerLine, collector_lines, ledger_lines, sums
 from tinyprof_dashboard.pipeline.stages import Scene, stages, verdict
 from tinyprof_dashboard.pipeline.view import LedgerView, select
 from tinyprof_dashboard.pipeline.words import sums_line
+from tinyprof_dashboard.plain_columns import plain_columns
 from tinyprof_protocol.requests import LEDGER_CLASSES
-
-R = TypeVar("R")
 
 
 def scene_of(moment: Moment) -> Scene:
@@ -32,26 +30,13 @@ def plain_pipeline(moment: Moment) -> str:
         f"{f'stuck at the {found.stage}: ' if found.stage else ''}{found.text}",
     ]  # fmt: skip
     lines += [f"missing: {found.loss}"] if found.loss else []
-    lines += ["", *_table(COLLECTOR_COLUMNS, scene.collectors, moment)] if scene.collectors else []
+    lines += ["", *plain_columns(COLLECTOR_COLUMNS, scene.collectors, moment)] if scene.collectors else []
     rows = select(LedgerView(), scene.lines, moment)
     lines += ["", sums_line(scene.sums, len(rows), len(rows), scene.snapshot).plain]
-    lines += _table(LEDGER_COLUMNS, rows, moment) if rows else []
+    lines += plain_columns(LEDGER_COLUMNS, rows, moment) if rows else []
     lines += [f"{line.node} {line.key[1].hex()[:8]}: {numerals.printable(line.row.cause)}"
               for line in rows if line.row is not None and line.row.cause]  # fmt: skip
     return "\n".join(lines)
-
-
-def _table(columns: Sequence[Column[R]], rows: Sequence[R], moment: Moment) -> list[str]:
-    cells = [[numerals.printable(column.cell(row, moment).text) for column in columns] for row in rows]
-    titles = [column.title for column in columns]
-    widths = [max(len(line[place]) for line in [titles, *cells]) for place in range(len(columns))]
-    return [
-        "  ".join(
-            numerals.clip(cell, width, right=column.right)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in [titles, *cells]
-    ]
 
 
 def pipeline_json(moment: Moment) -> dict[str, Any]:

@@ -99,6 +99,8 @@ def _agents(scene: Scene) -> Stage:
 def _broker(scene: Scene) -> Stage:
     link = scene.snapshot.link
     if link.connected:
+        if scene.snapshot.refused:
+            return Stage("broker", "warning", "connected", (f"{count(scene.snapshot.refused)} unreadable",))
         return Stage("broker", "healthy", "connected")
     if not link.error:
         return Stage("broker", "stale", "connecting")

@@ -16,7 +16,7 @@ from tinyprof_dashboard.banners import is_connecting
 from tinyprof_dashboard.columns import Moment
 from tinyprof_dashboard.events import Key
 from tinyprof_dashboard.jobs.columns import JOB_COLUMNS
-from tinyprof_dashboard.jobs.lines import JobLine, job_lines
+from tinyprof_dashboard.jobs.lines import JobLine, job_lines, open_counts
 from tinyprof_dashboard.jobs.tallies import tallies
 from tinyprof_dashboard.jobs.words import job_words, tally_lines
 from tinyprof_dashboard.keys import bindings_of
@@ -78,9 +78,10 @@ class JobsScreen(Screen[Key | None]):
         snapshot = moment.snapshot
         self.query_one(TopBar).show(way("jobs"), link_sign(snapshot.link, self._broker))
         width = max(20, self.size.width - 2)
-        told = tally_lines(tallies(snapshot), snapshot, width)
+        lines = job_lines(snapshot, moment.now_ns)
+        told = tally_lines(open_counts(snapshot, lines), tallies(snapshot), snapshot, width)
         self.query_one("#tallies", Static).update(Text("\n", no_wrap=True).join(told))
-        self.grid.show(job_lines(snapshot, moment.now_ns, open_only=self.open_only), moment)
+        self.grid.show([line for line in lines if line.open or not self.open_only], moment)
         self._show_words()
         self.refresh_bindings()
         wanted = due(snapshot.jobs, live_collectors(snapshot), moment.now_ns, ASK_JOBS_EVERY_S)
