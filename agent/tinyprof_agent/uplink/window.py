@@ -26,7 +26,7 @@ MAX_PARKED: Final = 64
 class Want:
     """A span to cut a batch from, from its high end if `newest`.
 
-    `flight` is the one that is sent again, `part` the place of one that waited; both None for a new batch.
+    `flight` is the one that is sent again; None for a new batch.
     """
 
     epoch: bytes
@@ -35,7 +35,6 @@ class Want:
     newest: bool = False
     max_records: int = MAX_BATCH_RECORDS
     flight: int | None = None
-    part: int | None = None
 
 
 @dataclass(slots=True)
@@ -58,27 +57,18 @@ class Flight:
     """A record alone between its retries: it holds no place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rest of a span that was cut smaller; it waits for a place."""
-
-    epoch: bytes
-    first: int
-    last: int
-    newest: bool
-
-
 @dataclass(slots=True)
 class Window:
     """At most eight batches unacknowledged: six from the oldest end, two from the newest end of the newest epoch.
 
     The owner asks `next`, cuts and publishes, and says `launched` or `nothing`; it tells what became of publications
-    and acknowledgements. What was cut once is never cut as new again.
+    and acknowledgements. What is under way is never cut as new again; what a batch that was cut smaller leaves over is,
+    together with what follows it: after a long silence of the collector batches are as large as ever. A record that is
+    never answered is found all the same: it lies the nearer to the beginning of its batch each time.
     """
 
     rng: random.Random
     flights: dict[int, Flight] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     _views: list[EpochView] = field(default_factory=list)
     _covered: dict[bytes, RangeSet] = field(default_factory=dict)
@@ -94,7 +84,6 @@ class Window:
         owed = {view.epoch for view in views}
         for number in [n for n, flight in self.flights.items() if flight.epoch not in owed]:
             del self.flights[number]
-        self.parts = [part for part in self.parts if part.epoch in owed]
         self._covered = {epoch: covered for epoch, covered in self._covered.items() if epoch in owed}
         for view in views:
             covered = self._covered.setdefault(view.epoch, RangeSet())
@@ -130,17 +119,16 @@ class Window:
         self, want: Want, first: int, last: int, owes: RangeSet, records: int, oversize: Sequence[int], now_s: float
     ) -> int:
         """A batch for `first` to `last` of what was wanted went to the client library; returns its flight's number."""
-        newest = want.newest if want.part is None else self.parts[want.part].newest
         self._cover(want, first, last, oversize)
         flight = self.flights.get(want.flight) if want.flight is not None else None
         if flight is None:
-            flight = Flight(self._next_number, want.epoch, first, last, newest, owes, records, now_s)
+            flight = Flight(self._next_number, want.epoch, first, last, want.newest, owes, records, now_s)
             self._next_number += 1
             self.flights[flight.number] = flight
         else:
             self._count("batches_resent")
             if last < flight.last:
-                self.parts.append(Part(flight.epoch, last + 1, flight.last, flight.newest))
+                self._leave_over(flight, last)
                 flight.delay_s, flight.unanswered = FIRST_DELAY_S, 0
             flight.last, flight.owes, flight.records = last, owes, records
         flight.held = True
@@ -152,7 +140,7 @@ class Window:
         self._cover(want, first, last, oversize)
         flight = self.flights.pop(want.flight, None) if want.flight is not None else None
         if flight is not None and last < flight.last:
-            self.parts.append(Part(flight.epoch, last + 1, flight.last, flight.newest))
+            self._leave_over(flight, last)
 
     def published(self, number: int, outcome: str, now_s: float) -> None:
         """The client library lets go of a batch: `acknowledged` by the broker, `refused` or `lost`."""
@@ -185,7 +173,7 @@ class Window:
         """The next span to send, or None: nothing is due, the window is full, or there is no connection."""
         if not self._connected:
             return None
-        return self._due(now_s) or self._from_parts() or self._oldest() or self._newest()
+        return self._due(now_s) or self._oldest() or self._newest()
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until a batch is due to go again; None while nothing is."""
@@ -217,12 +205,6 @@ class Window:
                 self._count("batches_parked")
         return Want(flight.epoch, flight.first, flight.last, max_records=records, flight=flight.number)
 
-    def _from_parts(self) -> Want | None:
-        for number, part in enumerate(self.parts):
-            if self._has_place(part.newest):
-                return Want(part.epoch, part.first, part.last, part=number)
-        return None
-
     def _oldest(self) -> Want | None:
         if not self._has_place(newest=False):
             return None
@@ -243,7 +225,7 @@ class Window:
         return self.places_taken(newest) < (NEWEST_PLACES if newest else OLDEST_PLACES)
 
     def _gaps(self, view: EpochView) -> list[tuple[int, int]]:
-        """What of an epoch was never cut."""
+        """What of an epoch is neither accounted nor under way."""
         if view.sendable < view.base:
             return []
         return self._covered[view.epoch].absent(view.base, view.sendable)
@@ -252,14 +234,12 @@ class Window:
         """Whether something of an epoch is owed that was cut once, but is neither under way nor waiting."""
         return (
             not any(flight.epoch == view.epoch for flight in self.flights.values())
-            and not any(part.epoch == view.epoch for part in self.parts)
             and not any(epoch == view.epoch for epoch, _ in self._oversize)
             and not self._gaps(view)
         )
 
     def _rebuild(self, epoch: bytes) -> None:
         spans = [(flight.first, flight.last) for flight in self.flights.values() if flight.epoch == epoch]
-        spans += [(part.first, part.last) for part in self.parts if part.epoch == epoch]
         spans += [(seq, seq) for name, seq in self._oversize if name == epoch]
         self._covered[epoch] = RangeSet(spans)
 
@@ -269,12 +249,10 @@ class Window:
         for seq in oversize:
             self._oversize.append((want.epoch, seq))
             self._count("oversize")
-        if want.part is not None:
-            part = self.parts.pop(want.part)
-            rests = [(part.first, first - 1), (last + 1, part.last)]
-            self.parts[want.part : want.part] = [
-                Part(part.epoch, low, high, part.newest) for low, high in rests if low <= high
-            ]
+
+    def _leave_over(self, flight: Flight, last: int) -> None:
+        if flight.epoch in self._covered:
+            self._covered[flight.epoch].discard(last + 1, flight.last)
 
     def _count(self, name: str) -> None:
         self.counters[name] = self.counters.get(name, 0) + 1

@@ -2,6 +2,9 @@
 
 import random
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tinyprof_agent.spool import EpochView
 from tinyprof_agent.uplink.window import MAX_PARKED, Want, Window
 from tinyprof_protocol.ranges import RangeSet
@@ -121,6 +124,45 @@ def test_a_batch_unanswered_five_times_is_halved_down_to_one_and_that_one_holds_
     assert made.places_taken(newest=False) == 0
     (flight,) = made.flights.values()
     assert (flight.first, flight.last) == (1, 1)
+
+
+def test_after_a_long_silence_batches_are_soon_as_large_as_ever() -> None:
+    made = window(EpochView(NEW, 1, 1, 1))
+    now_s = 0.0
+    fill(made, size=100)
+    while now_s < 1800.0:  # a record a second, none of which is answered
+        now_s = unanswered(made, now_s, 1, size=100)
+        made.refresh([EpochView(NEW, 1, int(now_s), int(now_s))])
+        fill(made, now_s, size=100)
+    assert made.counters["batches_halved"] > 8
+    settled, rounds = RangeSet(), 0
+    while made.flights:
+        rounds += 1
+        pairs = [(flight.first, flight.last) for flight in made.flights.values()]
+        settled.update(pairs)
+        made.settled(NEW, pairs, now_s)
+        fill(made, now_s, size=100)
+    assert settled.pairs() == [(1, int(now_s))]
+    assert rounds <= 8, "a batch a round for what was cut small, a window full of large ones for the rest"
+
+
+@given(st.sets(st.integers(1, 400), min_size=1, max_size=3), st.sampled_from([1, 7, 100, 256]))
+@settings(max_examples=40, deadline=None)
+def test_records_that_are_never_answered_are_found_and_all_others_arrive(never: set[int], size: int) -> None:
+    made = window(EpochView(NEW, 1, 400, 400))
+    arrived = RangeSet()
+    now_s = 0.0
+    for _ in range(2000):
+        for want in fill(made, now_s, size):
+            if not never & set(range(want.first, want.last + 1)):
+                arrived.add(want.first, want.last)
+                made.settled(NEW, [(want.first, want.last)], now_s)
+        if arrived.count() == 400 - len(never) and all(flight.parked for flight in made.flights.values()):
+            break
+        now_s += made.wait_s(now_s) or 1.0
+    assert {flight.first for flight in made.flights.values() if flight.parked} == never
+    assert arrived.count() == 400 - len(never)
+    assert made.places_taken(newest=False) == made.places_taken(newest=True) == 0
 
 
 def test_records_alone_beside_the_window_are_bounded() -> None:
