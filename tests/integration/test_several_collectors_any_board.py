@@ -2,6 +2,7 @@
 serves that one, and the job is one with one result whatever dies or is handed over meanwhile.
 """
 
+import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 
@@ -199,3 +200,40 @@ def test_what_another_collector_has_taken_is_cancelled_and_listed_there(site):
         assert [view.state for view in fleet.jobs() if view.where is not None] == ["cancelled"] * 2
         site.release(NEAR, FAR)
     assert not {by_handle.id, by_id.id} & set(site.results())
+
+
+def test_whatever_dies_freezes_or_is_handed_over_each_job_has_one_result(site, redis, chance):
+    site.start(HALVES)
+    with tinyprof.connect(site.broker.url) as fleet:
+        jobs: list[FleetJob] = []
+        for _ in range(4):
+            site.hold(NEAR, FAR)
+            jobs += submit(fleet, 30)
+            time.sleep(chance.uniform(0.0, 2.5))
+            dies, lives = chance.sample(["one", "two"], 2)
+            match chance.choice(["killed", "frozen", "redis killed", "redis frozen"]):
+                case "killed":
+                    site.collectors[dies].kill()
+                    site.release(NEAR, FAR)
+                    site.serve(lives, ALL)
+                case "frozen":
+                    site.collectors[dies].freeze()
+                    site.release(NEAR, FAR)
+                    site.serve(lives, ALL)
+                    site.collectors[dies].thaw()
+                case "redis killed":
+                    redis.kill()
+                    site.release(NEAR, FAR)
+                    time.sleep(chance.uniform(0.0, 2.0))
+                    redis.start()
+                case _:
+                    redis.freeze()
+                    site.release(NEAR, FAR)
+                    time.sleep(chance.uniform(0.0, 2.0))
+                    redis.thaw()
+            time.sleep(chance.uniform(0.0, 2.0))
+            for name, partitions in HALVES.items():
+                site.serve(name, partitions)
+        assert Counter(job.result(timeout=120).verdict for job in jobs) == {"valid": len(jobs)}
+        assert not fleet.jobs(open_only=True)
+    assert site.results() == Counter(job.id for job in jobs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Final
 
 from tinyprof_collector.jobs.entry import Entry, Run
@@ -41,7 +42,7 @@ def offers_of(runs: Iterable[Run], entries: dict[bytes, Entry]) -> list[Offer]:
         and not run.cancelling
         and len(run.members) <= MAX_OFFERED_JOBS
     ]
-    first = sorted(waiting, key=lambda run: (-run.job.priority, run.job.deadline_ns, run.id))[:MAX_OFFERED]
+    first = nsmallest(MAX_OFFERED, waiting, key=lambda run: (-run.job.priority, run.job.deadline_ns, run.id))
     return [
         Offer(
             run.id,
