@@ -101,6 +101,8 @@ class Connection:
         self._next_token = 0
         self._pending: dict[int, int] = {}
         self._early: dict[int, ReasonCode] = {}
+        self._unanswered: set[int] = set()
+        """Publications of quality 0 that paho has not written yet; it says so by the same callback."""
         self._came = 0
         self._outcomes: deque[Published] = deque()
         self._lock = threading.Lock()
@@ -139,8 +141,7 @@ class Connection:
         """Hands a message to the client library; returns a token for `on_published`, or None if it was not taken."""
         client = self._client
         if client is None or not self.state.connected:
-            self._count("not_sent")
-            return None
+            return self._not_taken()
         info = client.publish(
             publication.topic,
             publication.payload,
@@ -149,22 +150,30 @@ class Connection:
             properties=properties_of(publication, PacketTypes.PUBLISH),
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._count("not_sent")
-            return None
-        self._count("sent")
+            return self._not_taken()
         return self._register(client, info.mid, publication.qos)
+
+    def _not_taken(self) -> int | None:
+        with self._lock:
+            self._count("not_sent")
+        return None
 
     def _register(self, client: paho.Client, mid: int, qos: int) -> int:
         """Gives a publication its token; its acknowledgement may have come before paho told us its message id."""
         with self._lock:
             self._next_token += 1
             token = self._next_token
-            if qos > 0 and client is not self._client:
+            self._count("sent")
+            current = client is self._client
+            early = self._early.pop(mid, None) if current else None
+            if qos > 0 and not current:
                 self._outcomes.append(Published(token, "lost", "connection lost"))
-            elif qos > 0 and mid in self._early:
-                self._outcomes.append(_outcome(token, self._early.pop(mid)))
+            elif qos > 0 and early is not None:
+                self._outcomes.append(_outcome(token, early))
             elif qos > 0:
                 self._pending[mid] = token
+            elif current and early is None:
+                self._unanswered.add(mid)
         return token
 
     def drop(self, reason: str) -> None:
@@ -256,6 +265,7 @@ class Connection:
             self.state.connected = False
             self._outcomes.extend(Published(token, "lost", reason) for token in self._pending.values())
             self._pending = {}
+            self._unanswered.clear()
         self._tell_outcomes()
         self._wake.set()
         if self._connected_at is None:
@@ -280,6 +290,7 @@ class Connection:
         self.state.error = error
 
     def _count(self, name: str, n: int = 1) -> None:
+        """What several threads count they count with the lock held."""
         self.state.counts[name] = self.state.counts.get(name, 0) + n
 
     def _guard(self, hook: Callable[..., None], *arguments: Any) -> None:
@@ -365,6 +376,9 @@ class Connection:
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         self._came += 1
         with self._lock:
+            if mid in self._unanswered:
+                self._unanswered.discard(mid)
+                return
             token = self._pending.pop(mid, None)
             if token is None:
                 self._early[mid] = code

@@ -6,7 +6,7 @@ import socket
 import threading
 
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
-from tinyprof_protocol.connection import Connection, Hooks, Publication
+from tinyprof_protocol.connection import Connection, Hooks, Publication, Published
 from tinyprof_protocol.reconnect import Reconnect
 
 PATIENCE_S = 20
@@ -129,6 +129,39 @@ def test_no_more_is_under_way_than_the_broker_will_receive():
         while b"end" not in received:
             received += peer.recv(1000)
         assert received.count(b"message") == 2
+    finally:
+        connection.stop(timeout_s=0.1)
+        peer.close()
+        server.close()
+
+
+def test_what_no_broker_acknowledges_leaves_nothing_behind_that_acknowledges_another():
+    server = socket.create_server(("127.0.0.1", 0))
+    up = threading.Event()
+    told: queue.Queue[Published] = queue.Queue()
+    hooks = Hooks(on_connected=up.set, on_published=told.put)
+    connection = Connection(BrokerAddress("127.0.0.1", server.getsockname()[1]), "site.agent", hooks)
+    connection.start()
+    peer = server.accept()[0]
+    try:
+        peer.settimeout(PATIENCE_S)
+        peer.recv(1000)
+        peer.sendall(CONNACK)
+        assert up.wait(PATIENCE_S)
+        client = connection._client
+        for number in range(2):
+            assert connection.publish(Publication("a", b"unanswered", qos=0)) is not None
+            received = b""
+            while b"unanswered" not in received:
+                received += peer.recv(1000)
+            # Message ids are used again after 65,535: let it be now.
+            client._last_mid = 0
+            token = connection.publish(Publication("a", b"record %d" % number))
+            while b"record" not in received:
+                received += peer.recv(1000)
+            peer.sendall(b"\x40\x03\x00\x01\x87")  # PUBACK of message 1: not authorised
+            assert told.get(timeout=PATIENCE_S) == Published(token, "refused", "Not authorized")
+            client._last_mid = 0
     finally:
         connection.stop(timeout_s=0.1)
         peer.close()
