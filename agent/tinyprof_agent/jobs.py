@@ -1,6 +1,7 @@
 """Jobs of clients: taken once, kept until their deadline and a day, and told of by events in the spool."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, Protocol
 
@@ -76,6 +77,7 @@ class JobBook:
         self._on_change = on_change
         self._workers: Mapping[str, TakesJobs] = {}
         self._rows: dict[bytes, JobRow] = {row.id: row for row in spool.jobs()}
+        self._moving = threading.Lock()
         self._ended_ns: dict[bytes, int] = {}
         """When the end of a job was told last, since the start."""
         self.counters: dict[str, int] = {}
@@ -161,19 +163,28 @@ class JobBook:
 
     def on_state(self, state: JobState, job: Job, message: str = "", result: Result | None = None) -> None:
         """Records a job's new state; with its result, if it has one, in the same transaction."""
-        known = self._rows.get(job.id)
-        if known is not None and known.state in ENDED:
+        row = self._moved(state, job)
+        if row is None:
             return
-        attempt = known.attempt if known is not None else 1
-        row = JobRow(job.id, job.deadline_ns, state, attempt, known.job if known is not None else pack(job))
-        event = Event(f"job_{state}", message=message[:MAX_MESSAGE], board=job.board, job_id=job.id, attempt=attempt)
+        event = Event(
+            f"job_{state}", message=message[:MAX_MESSAGE], board=job.board, job_id=job.id, attempt=row.attempt
+        )
         bodies: list[Body] = [event] if result is None else [event, result]
-        self._rows[job.id] = row
-        if state in ENDED:
-            self._ended_ns[job.id] = self._now_ns()
         if not self._spool.record(bodies, jobs=[row]):
             log.error("job %s: %s could not be spooled", job.id.hex(), state)
         self._on_change()
+
+    def _moved(self, state: JobState, job: Job) -> JobRow | None:
+        """The job in its new state; None where it has ended already, in this thread or in another."""
+        with self._moving:
+            known = self._rows.get(job.id)
+            if known is not None and known.state in ENDED:
+                return None
+            attempt, packed = (known.attempt, known.job) if known is not None else (1, pack(job))
+            row = self._rows[job.id] = JobRow(job.id, job.deadline_ns, state, attempt, packed)
+            if state in ENDED:
+                self._ended_ns[job.id] = self._now_ns()
+            return row
 
     def held(self) -> list[bytes]:
         """Jobs that are accepted and not yet ended."""

@@ -306,7 +306,7 @@ class AgentService:
         )
 
     def _all_counters(self) -> dict[str, int]:
-        link = {f"link_{name}": count for name, count in self._connection.state.counts.items()}
+        link = {f"link_{name}": count for name, count in dict(self._connection.state.counts).items()}
         return {**self._counters, **self._book.counters, **self._uplink.counters(), **link}
 
     def _sample_host(self) -> None:

@@ -325,10 +325,11 @@ class BoardWorker:
             self._end_job("cancelled", "cancelled while it ran")
 
     def _end_job(self, state: JobState, message: str, result: Result | None = None) -> None:
+        """Until its end is told the job is here: told before that that no board had it, its owner would end it."""
+        if self._current is not None:
+            self._tell(state, self._current.job, message, result)
         with self._wake:
-            current, self._current = self._current, None
-        if current is not None:
-            self._tell(state, current.job, message, result)
+            self._current = None
 
     def _tell(self, state: JobState, job: Job, message: str = "", result: Result | None = None) -> None:
         try:

@@ -387,6 +387,25 @@ def test_a_running_job_is_cancelled_between_tokens_and_a_waiting_one_before_it_b
     assert "run_failed" not in diary.events()
 
 
+def test_a_job_is_here_until_its_end_is_told() -> None:
+    found: list[bool] = []
+
+    class Asking(Diary):
+        def on_job(self, state: str, job: Job, message: str, result: Result | None) -> None:
+            if state == "finished":
+                found.append(worker.cancel(job.id))
+            super().on_job(state, job, message, result)
+
+    diary = Asking()
+    with working(ScriptedBoard(), diary) as worker:
+        worker.submit(job(1))
+        diary.until(lambda: "finished" in diary.states(job(1)))
+        worker.submit(job(2))
+        diary.until(lambda: "finished" in diary.states(job(2)))
+    assert found == [True, True]
+    assert diary.states(job(1)) == ["accepted", "started", "finished"]
+
+
 def test_stopping_ends_a_run_between_tokens_and_lets_go_of_the_board() -> None:
     diary = Diary()
     with held_in_a_run(diary) as (worker, board, _):
