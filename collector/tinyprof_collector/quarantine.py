@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
+from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside, transaction
 from tinyprof_protocol.requests import QuarantineItem
 
 log = logging.getLogger(__name__)
@@ -215,18 +215,12 @@ class Quarantine:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        run = self._connection
         try:
-            run.execute("BEGIN IMMEDIATE")
-            yield
-            run.execute("COMMIT")
+            with transaction(self._connection):
+                yield
         except sqlite3.Error as why:
             self._error = f"quarantine {self._path}: {line_of(why)}"
             raise QuarantineFailed(self._error) from why
-        finally:
-            with contextlib.suppress(sqlite3.Error):
-                if run.in_transaction:
-                    run.execute("ROLLBACK")
         self._error = None
 
     def _fetch(self, sql: str, bound: dict[str, str | int | None]) -> list[Any]:

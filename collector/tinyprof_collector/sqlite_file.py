@@ -1,8 +1,9 @@
 """SQLite files of the collector: opened durably, with a schema version, set aside when they cannot be read."""
 
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,32 @@ def open_or_do_without(path: Path, migrations: Sequence[str], name: str, lost: s
     if aside is not None:
         log.error("%s %s could not be read and was set aside as %s", name, path, aside.name)
     return connection
+
+
+def open_in_memory(migrations: Sequence[str]) -> sqlite3.Connection:
+    """A database with the newest schema that lasts as long as this collector."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _migrate(connection, Path(":memory:"), migrations)
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that holds the write lock from its start, rolled back on any exception. Raises sqlite3.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Ends a transaction, if one is open, whatever the file is like."""
+    with contextlib.suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def set_aside(path: Path) -> Path:

@@ -13,7 +13,7 @@ from tinyprof_collector.cache.cache import Rows
 from tinyprof_collector.cache.entry import Entry
 from tinyprof_collector.cache.key import KEY_BYTES
 from tinyprof_collector.cache.lru import Held
-from tinyprof_collector.sqlite_file import line_of, open_or_do_without
+from tinyprof_collector.sqlite_file import line_of, open_or_do_without, transaction
 from tinyprof_protocol.codec import BadMessage, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -65,16 +65,13 @@ class CacheFile:
             return True
         run = self._connection
         try:
-            run.execute("BEGIN IMMEDIATE")
-            if everything:
-                run.execute("DELETE FROM entries")
-            run.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", map(self._row, rows))
-            run.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in gone])
-            run.execute("COMMIT")
+            with transaction(run):
+                if everything:
+                    run.execute("DELETE FROM entries")
+                run.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", map(self._row, rows))
+                run.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in gone])
         except sqlite3.Error as why:
             self._failed(why)
-            if run.in_transaction:
-                run.execute("ROLLBACK")
             return False
         return True
 

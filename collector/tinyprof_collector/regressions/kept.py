@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tinyprof_collector.regressions.level import Level
 from tinyprof_collector.regressions.watch import MAX_BUILDS, Line, LineKey
-from tinyprof_collector.sqlite_file import line_of, open_or_do_without
+from tinyprof_collector.sqlite_file import line_of, open_in_memory, open_or_do_without, transaction
 from tinyprof_protocol.codec import BadMessage, pack, unpack
 from tinyprof_protocol.presence import Regression
 
@@ -43,12 +43,15 @@ class WatchFile:
     """Lines and owed changes as rows. For one thread at a time; what cannot be kept is counted in `errors`."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file; where that fails it keeps nothing, and says so in the log."""
+        """Opens or makes the file; where that fails, what a store is owed is kept in memory, and the log says so."""
         self._path = path
         self.errors = 0
         self.dropped = 0
         self._connection = open_or_do_without(path, MIGRATIONS, "regressions", "what is watched")
-        self.errors += self._connection is None
+        self._lasts = self._connection is not None
+        if self._connection is None:
+            self.errors += 1
+            self._connection = open_in_memory(MIGRATIONS)
 
     def lines(self) -> dict[LineKey, Line]:
         """The lines as they were kept; a row that cannot be read is left out."""
@@ -68,8 +71,9 @@ class WatchFile:
 
     def keep(self, lines: Mapping[LineKey, Line | None], owed: Iterable[Regression] = ()) -> bool:
         """Keeps lines, or (None) forgets them, and what a store is owed, in one transaction. False if it could not."""
-        gone = [key for key, line in lines.items() if line is None]
-        rows = [(*key, pack(_image(line))) for key, line in lines.items() if line is not None]
+        kept = lines if self._lasts else {}
+        gone = [key for key, line in kept.items() if line is None]
+        rows = [(*key, pack(_image(line))) for key, line in kept.items() if line is not None]
         return self._write(
             ("DELETE FROM lines WHERE node = ? AND board = ? AND line = ?", gone),
             ("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)", rows),
@@ -105,16 +109,13 @@ class WatchFile:
     def _write(self, *steps: tuple[str, list[Any]]) -> bool:
         run = self._connection
         if run is None:
-            return True
+            return False
         try:
-            run.execute("BEGIN IMMEDIATE")
-            for statement, rows in steps:
-                run.executemany(statement, rows)
-            run.execute("COMMIT")
+            with transaction(run):
+                for statement, rows in steps:
+                    run.executemany(statement, rows)
         except sqlite3.Error as why:
             self._failed(why)
-            if run.in_transaction:
-                run.execute("ROLLBACK")
             return False
         return True
 

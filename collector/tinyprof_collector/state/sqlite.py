@@ -4,7 +4,6 @@ A file that cannot be read is set aside and begun anew: the promises then rest o
 and on each batch's base, below which the agent was told that all is accounted.
 """
 
-import contextlib
 import logging
 import sqlite3
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from tinyprof_collector.accounting import AccountImage
 from tinyprof_collector.ledger_image import Changes, LedgerImage, NodeTotals
-from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside
+from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_or_set_aside, transaction
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.sqlite_rows import write_rows
 
@@ -62,16 +61,12 @@ class SqliteState:
         totals = [(image.node, pack(image)) for image in changes.totals]
         run = self._connection
         try:
-            run.execute("BEGIN IMMEDIATE")
-            write_rows(run, "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", accounts)
-            run.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", totals)
-            run.executemany("DELETE FROM accounts WHERE node = ? AND epoch = ?", changes.gone)
-            run.execute("COMMIT")
+            with transaction(run):
+                write_rows(run, "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", accounts)
+                run.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", totals)
+                run.executemany("DELETE FROM accounts WHERE node = ? AND epoch = ?", changes.gone)
         except sqlite3.Error as why:
             self._error = f"state {self._path}: {line_of(why)}"
-            with contextlib.suppress(sqlite3.Error):
-                if run.in_transaction:
-                    run.execute("ROLLBACK")
             raise StateFailed(self._error) from why
         self._error = None
 

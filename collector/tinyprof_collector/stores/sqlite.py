@@ -5,7 +5,6 @@ order in which they came; only the small index by board and time is written out 
 series (as a signed 64-bit number) and whether a client asked for it, so that runs of one series are found within it.
 """
 
-import contextlib
 import logging
 import sqlite3
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tinyprof_collector.ledger import StoreCount
-from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable
+from tinyprof_collector.sqlite_file import WrongVersion, line_of, open_durable, roll_back
 from tinyprof_collector.stores.sqlite_reader import EVENT, RESULT, SAMPLE, SqliteReader, number_of
 from tinyprof_collector.stores.sqlite_rows import write_rows
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
@@ -110,7 +109,7 @@ class SqliteStore:
             if max_bytes is not None:
                 page = self._connection.execute("PRAGMA page_size").fetchone()[0]
                 self._connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
-            self._forget_known()
+            self._read_ids()
         except (sqlite3.Error, OSError, WrongVersion) as why:
             raise StoreFailed(f"store {path}: {line_of(why)}") from why
 
@@ -173,6 +172,8 @@ class SqliteStore:
     # ---- writing
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        if not self._ids_known:
+            self._read_ids()
         newest_ns = max(self._newest_ns, max((arrival.record.time_ns for arrival in arrivals), default=0))
         oldest_ns = -(2**63) if self._retention_ns is None else self._oldest_ns(newest_ns)
         self._connection.execute("BEGIN IMMEDIATE")
@@ -290,21 +291,20 @@ class SqliteStore:
         return found, tops
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            self._forget_known()
+        """Ids that were given within the transaction are gone with it: they are read again before the next write."""
+        roll_back(self._connection)
+        self._ids_known = False
 
     # ---- ids of epochs, boards and metrics
 
-    def _forget_known(self) -> None:
-        """Ids given within a transaction that was rolled back are gone with it."""
+    def _read_ids(self) -> None:
         self._epochs: dict[tuple[str, bytes], int] = {}
         self._tops: dict[tuple[str, bytes], int] = {}
         self._boards: dict[tuple[str, str], int] = {}
         self._metrics: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM metrics").fetchall())
         self._newest_ns = int(self._connection.execute(_NEWEST).fetchone()[0])
         self._next_id: int = self._connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM records").fetchone()[0]
+        self._ids_known = True
 
     def _epoch_id(self, key: tuple[str, bytes]) -> int:
         known = self._epochs.get(key)

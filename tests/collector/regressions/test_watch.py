@@ -250,6 +250,22 @@ def test_a_file_that_is_none_is_set_aside(tmp_path):
     bench.file.close()
 
 
+def test_a_change_reaches_the_store_though_the_file_cannot_be_opened(tmp_path, caplog):
+    (tmp_path / "r.sqlite").mkdir()
+    shelf = Shelf()
+    shelf.away = True
+    bench = Bench(tmp_path / "r.sqlite", shelf)
+    assert "what is watched will not outlive this collector" in caplog.text
+    bench.feed(*level(100), *level(80, 6))
+    assert [change.kind for change in bench.told] == ["found"]
+    shelf.away = False
+    bench.feed()
+    bench.feed()
+    assert shelf.kept == [("b1", "decode_tps", 31 * S)]
+    assert bench.thread.counters()["watch_unkept"] == 1
+    bench.file.close()
+
+
 def test_what_a_store_is_owed_is_bounded(tmp_path, watch):
     [change] = feed(watch, *level(100), *level(80, 6))
     kept = WatchFile(tmp_path / "r.sqlite")

@@ -252,6 +252,26 @@ def test_a_record_that_breaks_a_rule_is_refused_and_its_neighbours_are_written(s
     assert store.write([make.arrival(4)]) == ["stored"], "ids given in what was rolled back must not be used again"
 
 
+def test_names_first_seen_in_what_a_broken_file_did_not_take_are_found_again(store, make):
+    def broken(action: int, what: str | None, *_: object) -> int:
+        refused = (sqlite3.SQLITE_TRANSACTION, "COMMIT"), (sqlite3.SQLITE_READ, "metrics")
+        return sqlite3.SQLITE_DENY if (action, what) in refused and breaks.is_set() else sqlite3.SQLITE_OK
+
+    breaks = threading.Event()
+    store._connection.set_authorizer(broken)
+    one = structs.replace(make.result(1, board="gamma"), figures={"odd_metric": Figure(7.0)})
+    arrival = make.arrival(1, make.record(1, one), node="lab.new")
+    store._known_metrics({"odd_metric": 7.0})  # the last time that `metrics` can be read
+    store._connection.execute("DELETE FROM metrics")
+    breaks.set()
+    with pytest.raises(StoreFailed):
+        store.write([arrival])
+    breaks.clear()
+    assert store.write([arrival]) == ["stored"]
+    with store.read() as reader:
+        assert [point.value for point in reader.history("lab.new", "gamma", "odd_metric")] == [7.0]
+
+
 def test_names_first_seen_in_what_was_rolled_back_are_found_again(store, make):
     bad = structs.replace(make.result(1, board="gamma"), figures={"odd_metric": Figure(float("nan"))})
     assert isinstance(store.write([make.arrival(1, make.record(1, bad), node="lab.new")])[0], Refused)
