@@ -92,11 +92,14 @@ class Presence:
         agent.board_since_ns = {name: agent.board_since_ns.get(name, now_ns) for name in agent.boards}
 
     def forget(self, node: str, board: str) -> None:
-        """Takes a board out of what its agent lists, until the agent lists it again."""
+        """Takes a board out of what its agent lists, until the agent lists it again.
+
+        Others walk the boards meanwhile: they are replaced, never changed.
+        """
         agent = self.agents.get(node)
         if agent is not None:
-            agent.boards.pop(board, None)
-            agent.board_since_ns.pop(board, None)
+            agent.boards = {name: one for name, one in agent.boards.items() if name != board}
+            agent.board_since_ns = {name: at_ns for name, at_ns in agent.board_since_ns.items() if name != board}
 
     def board(self, node: str, board: str) -> BoardPresence | None:
         """A board as its agent last described it, or None if it is not listed."""

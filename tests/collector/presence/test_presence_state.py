@@ -1,6 +1,8 @@
 import pytest
 
 from tinyprof_collector.presence import Presence
+from tinyprof_collector.where import boards_like
+from tinyprof_protocol.jobs import Where
 from tinyprof_protocol.presence import AgentStatus, BoardPresence
 
 S = 10**9
@@ -88,6 +90,16 @@ def test_a_board_keeps_the_time_when_it_was_first_listed():
     assert sorted(presence.boards()) == [(NODE, "b1"), (NODE, "b2")]
     presence.hear(status(boards=[]), NOW + 2 * S)
     assert presence.board(NODE, "b1") is None
+
+
+def test_who_walks_the_boards_is_not_disturbed_by_one_that_is_forgotten():
+    presence = Presence()
+    presence.hear(status(boards=[BoardPresence(name, "host", "idle") for name in ("b1", "b2", "b3")]), NOW)
+    walk = boards_like(Where(node=NODE), presence.agents)
+    assert next(walk)[2].board == "b1"
+    presence.forget(NODE, "b2")
+    assert [board.board for _, _, board in walk] == ["b2", "b3"]
+    assert [board.board for _, _, board in boards_like(Where(node=NODE), presence.agents)] == ["b1", "b3"]
 
 
 def test_agents_are_bounded_and_the_rest_counted():
