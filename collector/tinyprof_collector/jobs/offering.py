@@ -1,6 +1,6 @@
 """Runs that wait for any board: which are offered to other collectors, and which of theirs are taken. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
@@ -58,18 +58,40 @@ def offers_of(runs: Iterable[Run], entries: dict[bytes, Entry]) -> list[Offer]:
 
 def wanted(offers: Iterable[Offer], rooms: Iterable[Room], now_ns: int) -> list[tuple[Offer, BoardKey]]:
     """The offers that boards with room take, each with its board: the highest priority first, then by deadline."""
-    by_board = {room.board: room for room in rooms}
-    left = {board: room.runs for board, room in by_board.items()}
+    by_word = _by_word(rooms)
+    left = {room.board: room.runs for room in by_word[None]}
     chosen: list[tuple[Offer, BoardKey]] = []
     for offer in sorted(offers, key=lambda one: (-one.priority, one.deadline_ns, one.run_id)):
-        if len(chosen) >= MAX_TAKEN or not left:
+        if len(chosen) >= MAX_TAKEN:
             break
-        fit = [board for board in left if matches(offer.where, board[0], by_board[board].presence)]
-        if not fit or offer.deadline_ns <= now_ns:
-            continue
-        board = max(fit, key=lambda one: left[one])
-        chosen.append((offer, board))
-        left[board] -= 1
-        if not left[board]:
-            del left[board]
+        board = _first_that_fits(offer.where, by_word, left) if offer.deadline_ns > now_ns else None
+        if board is not None:
+            chosen.append((offer, board))
+            left[board] -= 1
     return chosen
+
+
+_Word = tuple[str, str] | None
+"""What boards may be asked for by, and the value of it; None is of all."""
+
+
+def _by_word(rooms: Iterable[Room]) -> dict[_Word, list[Room]]:
+    """Boards by each word that they may be asked for: of thousands, those of a kind are found without a look at all."""
+    found: dict[_Word, list[Room]] = {None: []}
+    for room in rooms:
+        board = room.presence
+        place: list[_Word] = [None, ("site", room.node.partition(".")[0]), ("node", room.node), ("board", board.board)]
+        for word in (*place, ("platform", board.platform), *(("label", label) for label in set(board.labels))):
+            found.setdefault(word, []).append(room)
+    return found
+
+
+def _first_that_fits(
+    where: Where, by_word: Mapping[_Word, list[Room]], left: Mapping[BoardKey, int]
+) -> BoardKey | None:
+    asked = [(name, value) for name in where.__struct_fields__ if (value := getattr(where, name)) is not None]
+    fewest = min((by_word.get(word, []) for word in (None, *asked)), key=len)
+    for room in fewest:
+        if left[room.board] and matches(where, room.node, room.presence):
+            return room.board
+    return None

@@ -73,6 +73,20 @@ def test_what_is_wanted_goes_by_priority_then_deadline_to_boards_that_fit_and_ha
     assert wanted(offers, [], NOW) == []
 
 
+@pytest.mark.parametrize(
+    "where",
+    [Where(), Where(site="lab"), Where(node="lab.pi"), Where(board="a"), Where(platform="p"), Where(label="fast"),
+     Where(site="lab", node="lab.pi", board="a", platform="p", label="fast")],
+)  # fmt: skip
+def test_a_board_is_found_by_whatever_it_is_asked_for(where):
+    rooms = [room("z", platform="q", labels=["slow"]), room("a", platform="p", labels=["slow", "fast"])]
+    ((_, board),) = wanted([offer(1, where=where)], rooms, NOW)
+    assert board[1] == ("z" if where in (Where(), Where(site="lab"), Where(node="lab.pi")) else "a")
+    for name in where.__struct_fields__:
+        if getattr(where, name) is not None:
+            assert wanted([offer(1, where=replace(where, **{name: "other"}))], rooms, NOW) == []
+
+
 def test_no_more_are_taken_at_a_time_than_others_can_wait_for():
     assert len(wanted([offer(n) for n in range(1, 200)], [room("a", 500)], NOW)) == MAX_TAKEN
 
