@@ -9,11 +9,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef, parse_full
+from tinyprof.fleet_answers import FleetBoards, FleetCache, FleetLedger, FleetStatus
 from tinyprof.fleet_errors import FleetError, check_limit
 from tinyprof.fleet_health import health_of, stats_of
 from tinyprof.fleet_jobs import FleetJobs
@@ -27,7 +27,6 @@ from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Record
 from tinyprof_protocol.requests import (
-    AgentDelivery,
     BoardsReply,
     BoardsRequest,
     CacheReply,
@@ -57,42 +56,6 @@ PAGE = 200
 RESULTS_PAGE = 64
 MAX_PAGES = 500
 _DAY_S = 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class FleetBoards:
-    """Boards by node and name. `gaps`: what part of the fleet gave no answer, a line each."""
-
-    boards: list[BoardSummary]
-    gaps: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class FleetStatus:
-    """What each collector that answered says, by its name. `gaps`: what part of the fleet gave no answer."""
-
-    collectors: dict[str, StatusReply]
-    gaps: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class FleetCache:
-    """What each collector that answered says of its cache, by its name. `gaps`: what part of the fleet did not."""
-
-    collectors: dict[str, CacheReply]
-    gaps: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class FleetLedger:
-    """Rows of all collectors. `ok` only where each collector answered and says so."""
-
-    rows: list[LedgerRow]
-    ok: bool
-    problems: list[str]
-    gaps: list[str] = field(default_factory=list)
-    agents: list[AgentDelivery] = field(default_factory=list)
-    """How each agent's records come through."""
 
 
 class Fleet:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyprof.fleet import FleetStatus
+    from tinyprof.fleet_answers import FleetStatus
 
 SEVERITY = {"healthy": 0, "warning": 1, "stale": 2, "critical": 3, "offline": 3}
 

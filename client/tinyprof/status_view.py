@@ -11,7 +11,7 @@ from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.requests import LEDGER_CLASSES, LedgerRow
 
 if TYPE_CHECKING:
-    from tinyprof.fleet import FleetLedger, FleetStatus
+    from tinyprof.fleet_answers import FleetLedger, FleetStatus
 
 NOTHING = "-"
 _SUMMED = bytes(16)

@@ -12,7 +12,8 @@ from tinyprof.terminal import CheckFailed, ProgressLine, emit_json, one_line, ta
 if TYPE_CHECKING:
     from tinyprof.board_names import BoardRef
     from tinyprof.cache_warming import Warmed
-    from tinyprof.fleet import Fleet, FleetCache
+    from tinyprof.fleet import Fleet
+    from tinyprof.fleet_answers import FleetCache
 
 
 @click.group("cache")

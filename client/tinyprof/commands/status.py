@@ -9,7 +9,7 @@ from tinyprof.options import broker_address, broker_option, json_option, node_op
 from tinyprof.terminal import CheckFailed, emit_json, one_line
 
 if TYPE_CHECKING:
-    from tinyprof.fleet import FleetLedger, FleetStatus
+    from tinyprof.fleet_answers import FleetLedger, FleetStatus
 
 
 @click.command("status")
@@ -27,7 +27,7 @@ def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None
 
     Collectors, agents, boards by health, and where every record is.
     """
-    from tinyprof.fleet import Fleet
+    from tinyprof.fleet_answers import Fleet
 
     with Fleet(broker_address(broker)) as fleet:
         status = fleet.status()

@@ -12,7 +12,8 @@ from tinyprof.demo.plan import NODE, DemoBoard, agent_toml, collector_toml, port
 from tinyprof.demo.processes import DemoFailed, Part
 from tinyprof.demo.watch import AgentWatch
 from tinyprof.embedded_broker import EmbeddedBroker
-from tinyprof.fleet import Fleet, FleetLedger
+from tinyprof.fleet import Fleet
+from tinyprof.fleet_answers import FleetLedger
 from tinyprof.fleet_errors import FleetError
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.counts_text import some
