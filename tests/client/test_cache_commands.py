@@ -167,6 +167,7 @@ def test_warming_says_of_each_board_what_was_known_what_ran_and_what_failed(coll
     fake = warming(collector)
     shown = call(broker, "cache", "warm", "night")
     assert shown.exit_code == 1
+    assert shown.stdout.splitlines()[0].split() == ["board", "outcome", "verdict", "note"]
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in shown.stdout.splitlines()[1:]}
     assert lines["lab.a1/known"] == "known valid 75 s ago on lab.a1/pico-1"
     assert lines["lab.a1/runs"] == "ran valid"

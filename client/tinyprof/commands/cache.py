@@ -156,7 +156,7 @@ class _Progress:
 
 
 def _print(everything: "list[Warmed]", suite: str) -> None:
-    click.echo(table(("board", "", "verdict", ""), [
+    click.echo(table(("board", "outcome", "verdict", "note"), [
         (str(one.board), one.outcome, one.verdict or "-", _words(one)) for one in everything
     ]))  # fmt: skip
     counts = {kind: sum(one.outcome == kind for one in everything) for kind in ("known", "ran", "failed", "skipped")}

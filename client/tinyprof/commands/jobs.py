@@ -26,9 +26,10 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--open", "open_only", is_flag=True, help="Only those that have not ended.")
+@click.option("--open", "open_only", is_flag=True, help="Only jobs that wait or run.")
 @click.option("--board", metavar="BOARD", help="Only those of this board.")
-@click.option("--limit", type=click.IntRange(1, 20_000), default=100, show_default=True, help="Of each collector.")
+@click.option("--limit", type=click.IntRange(1, 20_000), default=100, show_default=True,
+              help="At most so many of each collector.")  # fmt: skip
 @broker_option
 @json_option
 def list_jobs(open_only: bool, board: str | None, limit: int, broker: str | None, as_json: bool) -> None:
