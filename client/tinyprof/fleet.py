@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef, parse_full
-from tinyprof.fleet_answers import FleetBoards, FleetCache, FleetLedger, FleetStatus
+from tinyprof.fleet_answers import FleetBoards, FleetCache, FleetLedger, FleetQuarantine, FleetStatus
 from tinyprof.fleet_errors import FleetError, check_limit
 from tinyprof.fleet_health import health_of, stats_of
 from tinyprof.fleet_jobs import FleetJobs
@@ -293,7 +293,7 @@ class Fleet:
         node: str | None = None,
         collector: str | None = None,
         limit: int = 100,
-    ) -> dict[str, QuarantineReply]:
+    ) -> FleetQuarantine:
         """Lists, shows or replays what could not be taken, by collector.
 
         An item's number is its collector's own: with several collectors behind the broker, `collector` says whose.
@@ -306,8 +306,8 @@ class Fleet:
             raise FleetError(f"say whose item {item} is with --collector: {', '.join(sorted(live))}")
         request = QuarantineRequest(action, item, node, limit=limit)
         timeout_s = VERIFY_WITHIN_S if action == "replay" else self._timeout_s
-        names = [collector] if collector is not None else sorted(live)
-        return {name: self._channel.ask(name, "quarantine", request, QuarantineReply, timeout_s) for name in names}
+        asked = [collector] if collector is not None else None
+        return FleetQuarantine(*self._ask_all("quarantine", request, QuarantineReply, timeout_s, asked))
 
     # ---- asking
 
@@ -330,12 +330,19 @@ class Fleet:
         return self._channel.ask(owner, kind, request, reply, self._timeout_s)
 
     def _ask_all(
-        self, kind: RequestKind, request: object, reply: type[R], timeout_s: float | None = None
+        self,
+        kind: RequestKind,
+        request: object,
+        reply: type[R],
+        timeout_s: float | None = None,
+        only: Sequence[str] | None = None,
     ) -> tuple[dict[str, R], list[str]]:
+        """The replies of all live collectors, or of some `only`, and what gave none."""
         live = self._channel.collectors()
-        replies, silent = self._channel.ask_each(live, kind, request, reply, timeout_s or self._timeout_s)
+        asked = live if only is None else only
+        replies, silent = self._channel.ask_each(asked, kind, request, reply, timeout_s or self._timeout_s)
         gaps = [f"collector {name} is silent" for name in silent]
-        unowned = partitions_without_owner(live)
+        unowned = partitions_without_owner(live) if only is None else []
         if unowned:
             listed = ", ".join(f"{partition:02d}" for partition in unowned)
             gaps.append(f"no live collector owns partition {listed}")

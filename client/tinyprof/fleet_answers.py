@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from tinyprof_protocol.presence import BoardSummary
-from tinyprof_protocol.requests import AgentDelivery, CacheReply, LedgerRow, StatusReply
+from tinyprof_protocol.requests import AgentDelivery, CacheReply, LedgerRow, QuarantineReply, StatusReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +40,11 @@ class FleetLedger:
     gaps: list[str] = field(default_factory=list)
     agents: list[AgentDelivery] = field(default_factory=list)
     """How each agent's records come through."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetQuarantine:
+    """What each collector that answered keeps or has replayed, by its name. `gaps`: what part of the fleet did not."""
+
+    collectors: dict[str, QuarantineReply]
+    gaps: list[str] = field(default_factory=list)

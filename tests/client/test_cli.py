@@ -424,6 +424,16 @@ def test_the_quarantine_is_listed_shown_and_replayed(collector, broker) -> None:
     assert "2 replayed, 1 stored" in replayed.stdout
 
 
+def test_a_collector_that_hangs_does_not_hide_what_the_other_keeps(collector, broker) -> None:
+    item = QuarantineItem(7, 10**18, "tinyprof/1/00/x", "is no record", 3)
+    collector({"quarantine": lambda _: [QuarantineReply([item], 1)]}, name="one", partitions=list(range(8)))
+    collector({}, name="frozen", partitions=list(range(8, 16)))
+    listed = call("quarantine", "list", broker=broker.url)
+    assert "is no record" in listed.stdout
+    assert listed.stderr.splitlines()[-1] == "incomplete: collector frozen is silent"
+    assert listed.exit_code == 0
+
+
 @pytest.mark.parametrize("action", ["show", "replay"])
 def test_an_item_that_is_not_in_quarantine_is_one_line_and_exit_1(collector, broker, action) -> None:
     collector({"quarantine": lambda _: [QuarantineReply([], 0)]})

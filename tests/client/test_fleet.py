@@ -350,10 +350,10 @@ def test_an_item_of_the_quarantine_needs_its_collector_where_there_are_two(colle
     collector(answer, name="one", partitions=list(range(8)))
     collector(answer, name="two", partitions=list(range(8, 16)))
     with Fleet(address) as fleet:
-        assert sorted(fleet.quarantine("list")) == ["one", "two"]
+        assert sorted(fleet.quarantine("list").collectors) == ["one", "two"]
         with pytest.raises(FleetError, match="--collector: one, two"):
             fleet.quarantine("show", item=3)
-        assert sorted(fleet.quarantine("show", item=3, collector="two")) == ["two"]
+        assert sorted(fleet.quarantine("show", item=3, collector="two").collectors) == ["two"]
         with pytest.raises(FleetError, match="no live collector is called 'three'"):
             fleet.quarantine("list", collector="three")
 

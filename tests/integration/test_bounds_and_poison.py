@@ -139,13 +139,13 @@ def test_poison_record_batch_and_message(broker, make_site):
     (row,) = [row for row in ledger.rows if row.node == STRANGER]
     assert (row.head, row.stored, row.quarantined) == (7, 3, 4)
     with tinyprof.connect(broker.url) as fleet:
-        kept = fleet.quarantine()["main"]
+        kept = fleet.quarantine().collectors["main"]
         reasons = [item.reason for item in kept.items]
         assert [item.seq for item in kept.items if item.seq is not None] == [2, 3, 4, 5]
         assert sum("lab.bench" in reason for reason in reasons) == 2, reasons
         assert kept.total == 10
         (bomb,) = [item.item for item in kept.items if "inflates" in item.reason]
-        (shown,) = fleet.quarantine("show", item=bomb)["main"].items
+        (shown,) = fleet.quarantine("show", item=bomb).collectors["main"].items
         assert shown.data == b"\x01" + zlib.compress(bytes(3 << 20))
-        assert fleet.quarantine("replay")["main"].stored == 0
+        assert fleet.quarantine("replay").collectors["main"].stored == 0
     site.judge(poison=4)

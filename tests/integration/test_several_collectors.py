@@ -212,7 +212,7 @@ def test_what_one_has_in_quarantine_is_counted_by_who_serves_its_node_now(site, 
 def quarantined(site: SeveralSite) -> tuple[int, dict[str, int]]:
     """How many records the ledger calls quarantined, and how many each collector can list."""
     with site.fleet(3.0) as fleet:
-        listed = fleet.quarantine("list")
+        listed = fleet.quarantine("list").collectors
         rows = fleet.ledger().rows
     records = {name: sum(item.seq is not None for item in reply.items) for name, reply in listed.items()}
     return sum(row.quarantined for row in rows), records

@@ -1,11 +1,15 @@
 """`tinyprof quarantine list|show|replay`: messages and records that could not be taken."""
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import click
 
 from tinyprof.options import broker_address, broker_option, json_option, node_option
 from tinyprof.terminal import CheckFailed, emit_json, one_line, table
+
+if TYPE_CHECKING:
+    from tinyprof.fleet_answers import FleetQuarantine
 
 ITEM_NUMBER = click.IntRange(0)
 ITEM_NUMBER.name = "item number"
@@ -31,9 +35,10 @@ def list_items(broker: str | None, as_json: bool, collector: str | None, node: s
     from tinyprof.fleet import Fleet
 
     with Fleet(broker_address(broker)) as fleet:
-        replies = fleet.quarantine("list", node=node, collector=collector, limit=limit)
+        found = fleet.quarantine("list", node=node, collector=collector, limit=limit)
+    replies = found.collectors
     if as_json:
-        emit_json({"collectors": replies})
+        emit_json({"collectors": replies, "gaps": found.gaps})
         return
     rows = []
     for name, reply in sorted(replies.items()):
@@ -49,6 +54,7 @@ def list_items(broker: str | None, as_json: bool, collector: str | None, node: s
     total = sum(reply.total for reply in replies.values())
     discarded = sum(reply.discarded for reply in replies.values())
     click.echo(f"{total} in quarantine, {discarded} discarded for want of room", err=True)
+    _tell_gaps(found)
 
 
 @command.command("show")
@@ -62,7 +68,7 @@ def show(item: int, broker: str | None, as_json: bool, collector: str | None) ->
     from tinyprof_protocol.counts_text import some
 
     with Fleet(broker_address(broker)) as fleet:
-        replies = fleet.quarantine("show", item=item, collector=collector)
+        replies = fleet.quarantine("show", item=item, collector=collector).collectors
     found = [one for reply in replies.values() for one in reply.items]
     if not found:
         raise _not_there(item)
@@ -99,19 +105,26 @@ def replay(
     if sum((item is not None, node is not None, everything)) != 1:
         raise click.UsageError("name one ITEM, or give --node or --all")
     with Fleet(broker_address(broker)) as fleet:
-        replies = fleet.quarantine("replay", item=item, node=node, collector=collector)
+        found = fleet.quarantine("replay", item=item, node=node, collector=collector)
+    replies = found.collectors
     replayed = sum(reply.replayed for reply in replies.values())
     stored = sum(reply.stored for reply in replies.values())
     if item is not None and not replayed:
         raise _not_there(item)
     if as_json:
-        emit_json({"replayed": replayed, "stored": stored, "collectors": replies})
+        emit_json({"replayed": replayed, "stored": stored, "collectors": replies, "gaps": found.gaps})
     else:
         click.echo(f"{replayed} replayed, {stored} stored, {replayed - stored} back in quarantine")
         for reply in replies.values():
             for one in reply.items:
                 click.echo(f"item {one.item}: {one_line(one.reason)}", err=True)
-    return 0 if stored == replayed else 1
+        _tell_gaps(found)
+    return 0 if stored == replayed and not found.gaps else 1
+
+
+def _tell_gaps(found: "FleetQuarantine") -> None:
+    for gap in found.gaps:
+        click.echo(f"incomplete: {gap}", err=True)
 
 
 def _not_there(item: int) -> CheckFailed:

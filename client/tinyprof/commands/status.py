@@ -27,7 +27,7 @@ def command(broker: str | None, as_json: bool, verify: bool, fail_on: str | None
 
     Collectors, agents, boards by health, and where every record is.
     """
-    from tinyprof.fleet_answers import Fleet
+    from tinyprof.fleet import Fleet
 
     with Fleet(broker_address(broker)) as fleet:
         status = fleet.status()
