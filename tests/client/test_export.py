@@ -13,8 +13,11 @@ from protocol_examples import RECORD, RESULT
 from tinyprof.board_names import BoardRef
 from tinyprof.cli import tinyprof
 from tinyprof.exporting import writers
+from tinyprof.exporting.documents import writer_of
 from tinyprof.exporting.rows import Layout, utc
 from tinyprof.output_file import output_file
+from tinyprof_models.catalogue import shipped_model
+from tinyprof_platforms.gguf_header import read_header
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Event, Figure, Repetition
@@ -146,6 +149,21 @@ def test_parquet_and_the_summary_for_programs(fleet, tmp_path) -> None:
         "rows": 14,
     }
     assert pq.read_table(path).num_rows == 14
+
+
+def test_the_size_of_a_model_that_ships_is_known_by_its_hash() -> None:
+    model = shipped_model("stories260k-q8_0")
+    stream = io.BytesIO()
+    document = writer_of("llama-bench", stream, Layout())
+    for sha256 in (model.sha256, "f" * 64):
+        build = replace(RESULT.build, model=model.name, model_sha256=sha256)
+        assert document.take(REF, records(1, build=build)) == 2
+    document.close()
+    known, unknown = (json.loads(stream.getvalue())[at] for at in (0, 2))
+    header = read_header(model.path)
+    assert known["model_n_params"] == sum(one.elements for one in header.tensors.values())
+    assert 0.8 * model.file_bytes < known["model_size"] < model.file_bytes
+    assert (unknown["model_size"], unknown["model_n_params"]) == (None, None)
 
 
 def test_other_forms_have_figures_of_their_own(fleet, tmp_path) -> None:

@@ -10,7 +10,6 @@ from tinyprof.terminal import CheckFailed, WrongUse, emit_json
 
 if TYPE_CHECKING:
     from tinyprof.benchmarking.results_file import BoardResults, Results
-    from tinyprof.formats.llama_bench import ModelSize
 
 FORMATS = ("llama-bench", "markdown", "badge-svg", "badge-json")
 
@@ -96,6 +95,7 @@ def _tests(results: "Results", boards: "list[BoardResults]") -> list[dict[str, o
     import datetime as dt
 
     from tinyprof.formats.llama_bench import TimedRun, llama_bench_tests
+    from tinyprof.formats.model_sizes import shipped_size
 
     tested = []
     for board in boards:
@@ -103,20 +103,7 @@ def _tests(results: "Results", boards: "list[BoardResults]") -> list[dict[str, o
         for run in board.runs:
             time_ns = run.recorded_ns or round(dt.datetime.fromisoformat(run.ended).timestamp() * 1e9)
             tested.append(TimedRun(run.result, time_ns, cpu))
-    tests = llama_bench_tests(tested, _shipped_size)
+    tests = llama_bench_tests(tested, shipped_size)
     if not tests:
         raise CheckFailed("no run of these boards was timed: llama-bench has no form for counts of an emulator")
     return tests
-
-
-def _shipped_size(sha256: str) -> "ModelSize | None":
-    """The weights of a model that ships; None for any other."""
-    from tinyprof.formats.llama_bench import ModelSize
-    from tinyprof_models.catalogue import shipped_models
-    from tinyprof_platforms.gguf_header import read_header
-
-    path = next((model.path for model in shipped_models().values() if model.sha256 == sha256), None)
-    if path is None:
-        return None
-    tensors = read_header(path).tensors.values()
-    return ModelSize(sum(one.bytes for one in tensors), sum(one.elements for one in tensors))

@@ -12,6 +12,7 @@ from tinyprof.exporting.rows import Layout
 from tinyprof.exporting.writers import WRITERS
 from tinyprof.formats.llama_bench import TimedRun, llama_bench_tests
 from tinyprof.formats.markdown import results_table
+from tinyprof.formats.model_sizes import shipped_size
 from tinyprof_protocol.records import Record, Result
 
 MAX_RUNS_IN_A_TABLE: Final = 1000
@@ -64,7 +65,7 @@ class LlamaBench:
     def take(self, ref: BoardRef, records: Sequence[Record]) -> int:  # noqa: ARG002  (llama-bench names no board)
         """Writes tests; returns how many. Raises OSError."""
         runs = [TimedRun(record.body, record.time_ns) for record in records if isinstance(record.body, Result)]
-        tests = llama_bench_tests(runs)
+        tests = llama_bench_tests(runs, shipped_size)
         for test in tests:
             line = json.dumps(test, ensure_ascii=False, allow_nan=False)
             self._stream.write(f"{',' if self._tests else '['}\n  {line}".encode())
