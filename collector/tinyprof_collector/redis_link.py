@@ -97,6 +97,8 @@ def _what(why: Exception) -> str:
     name = type(why).__name__
     if name in ("AuthenticationError", "NoPermissionError") or "NOAUTH" in text or "WRONGPASS" in text:
         return f"it does not accept us ({text}): check the user and the password in state.url"
+    if name in ("ConnectionError", "TimeoutError"):
+        return f"no answer ({text.rstrip('.')}); is it running, and is state.url right?"
     if name == "ReadOnlyError":
         return "it is a replica, which takes nothing: name the master in state.url"
     if name == "OutOfMemoryError" or text.startswith("OOM"):

@@ -159,7 +159,7 @@ def run(config: Config) -> int:
             log.critical("collector %s ends to be started anew: %s", config.id, ", ".join(dead))
         return 0 if collector.stop() and not dead else 1
     except CannotStart as why:
-        log.error("%s", why)
+        log.error("collector %s cannot start: %s", config.id, why)
         return 1
     finally:
         for number, handler in before.items():

@@ -56,6 +56,17 @@ def test_it_waits_for_a_broker_and_says_so(tmp_path):
     assert process.returncode == 0
 
 
+def test_without_its_redis_it_ends_at_once_with_one_line_to_be_started_anew(broker, tmp_path):
+    stores = '[store]\nuse = ["influxdb"]\n[store.influxdb]\nurl = "http://127.0.0.1:1"\ntoken = "t"\n'
+    state = '[state]\nuse = "redis"\nurl = "redis://127.0.0.1:1/0"\n'
+    process = start(tmp_path, f'broker = "{broker.url}"\nstate_dir = "{tmp_path}/state"\n{state}{stores}')
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    (line,) = said.splitlines()
+    assert "collector main cannot start: redis redis://127.0.0.1:1/0: no answer (" in line
+    assert line.endswith("is it running, and is state.url right?")
+
+
 @pytest.mark.parametrize(
     ("config", "code", "says"),
     [
