@@ -42,11 +42,14 @@ class TakesJobs(Protocol):
 def decide(
     job: Job, node: str, known: JobRow | None, boards: Mapping[str, object], now_ns: int
 ) -> tuple[Decision, str]:
-    """What to do with a job that came, and why it is refused. A repeated job is the same job."""
+    """What to do with a job that came, and why it is refused. A repeated job is the same job.
+
+    A cancellation has an answer whatever is known of its job: who sends it waits for one.
+    """
     if job.node != node:
         return "ignore", ""
     if job.cancel:
-        return ("cancel" if known is not None and known.state not in ENDED else "ignore"), ""
+        return ("tell" if known is not None and known.state in ENDED else "cancel"), ""
     if known is not None:
         return ("tell" if known.state in ENDED else "ignore"), ""
     if job.deadline_ns <= now_ns:

@@ -74,6 +74,13 @@ class JobSite:
     def release(self) -> None:
         self._hold.unlink()
 
+    def lose_spool(self) -> None:
+        """Takes all that the agent has kept away; it must not run."""
+        files = list((self.folder / NODE.partition(".")[2]).glob("spool.db*"))
+        assert files
+        for file in files:
+            file.unlink()
+
     # ---- what is known from outside the processes
 
     def records(self) -> list[Record]:

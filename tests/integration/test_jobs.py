@@ -94,6 +94,23 @@ def test_an_agent_killed_once_while_a_job_runs_finishes_it_as_a_second_attempt(m
     assert site.results() == {bytes.fromhex(job.id): 1}
 
 
+def test_a_job_that_its_agent_lost_ends_as_cancelled_as_soon_as_the_agent_says_that_it_has_none(make_site):
+    site = make_site().start()
+    site.hold()
+    with site.connect() as fleet:
+        job = fleet.submit("b0", suite="instant")
+        until("it has started", lambda: job.state == "started")
+        site.agent.kill()
+        job.cancel()
+        until("it is known to be away", lambda: "offline" in fleet.health()["agents"])
+        site.lose_spool()
+        site.start_agent()
+        with pytest.raises(JobFailed) as caught:
+            job.result(timeout=60)
+    assert caught.value.state == "cancelled"
+    assert site.results() == {}
+
+
 def test_an_agent_told_to_stop_finishes_what_runs(make_site):
     site = make_site(more="finish_s = 60.0").start()
     site.hold()

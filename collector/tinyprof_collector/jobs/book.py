@@ -182,7 +182,7 @@ class JobBook:
         return self._told.stored(records, now_ns)
 
     def status(self, status: AgentStatus, now_ns: int) -> list[Action]:
-        """An agent's status: each run that it does not list is sent again; a cancellation while it does."""
+        """An agent's status: each run that it does not list is sent again, and each cancellation."""
         return self._told.status(status, now_ns)
 
     # ---- what time brings

@@ -75,7 +75,9 @@ class Told:
                 self._jobs.register.add_result(entry, record)
 
     def status(self, status: AgentStatus, now_ns: int) -> list[Action]:
-        """An agent's status: each run that it does not list is sent again; a cancellation while it does."""
+        """An agent's status: each run that it does not list is sent again, and each cancellation: listed or not, the
+        agent says what became of that job.
+        """
         if status.state != "online":
             return []
         held = set(status.jobs)
@@ -86,7 +88,7 @@ class Told:
                 continue
             if run.cancelling and run_id not in held and run.state == "queued":
                 actions += self._jobs.end_run(run, "cancelled", "before its agent had it", now_ns)
-            elif (run_id in held) == run.cancelling and not 0 <= now_ns - run.sent_ns < RESEND_AFTER_S * S:
+            elif (run.cancelling or run_id not in held) and not 0 <= now_ns - run.sent_ns < RESEND_AFTER_S * S:
                 actions += self._jobs.runs.send(run, now_ns)
         return actions + self._jobs.runs.dispatch(self._jobs.runs.dispatcher.boards_of(status.node), now_ns)
 

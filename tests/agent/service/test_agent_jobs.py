@@ -67,9 +67,9 @@ def events(spool: Spool) -> list[tuple[str, int]]:
         (Job(JOB.id, NODE, "board-1", NOW), None, "refuse"),
         (Job(JOB.id, NODE, "board-2", NOW + 1), None, "refuse"),
         (Job(JOB.id, "lab.two", "board-1", NOW + 1), None, "ignore"),
-        (Job(JOB.id, NODE, "board-1", NOW + 1, cancel=True), None, "ignore"),
+        (Job(JOB.id, NODE, "board-1", NOW + 1, cancel=True), None, "cancel"),
         (Job(JOB.id, NODE, "board-1", NOW + 1, cancel=True), JobRow(JOB.id, 0, "started", 1, b""), "cancel"),
-        (Job(JOB.id, NODE, "board-1", NOW + 1, cancel=True), JobRow(JOB.id, 0, "finished", 1, b""), "ignore"),
+        (Job(JOB.id, NODE, "board-1", NOW + 1, cancel=True), JobRow(JOB.id, 0, "finished", 1, b""), "tell"),
     ],
 )
 def test_what_is_done_with_a_job_that_came(job: Job, known: JobRow | None, decision: str) -> None:
@@ -179,6 +179,18 @@ def test_bytes_that_are_no_job_are_counted(tmp_path: Path) -> None:
     book = book_of(spool, Board())
     book.came([b"\x00\xc1"])
     assert book.counters == {"bad_jobs": 1}
+    spool.close()
+
+
+def test_a_cancellation_of_a_job_that_was_lost_is_answered_and_the_job_does_not_run_any_more(tmp_path: Path) -> None:
+    spool, board = Spool.open(tmp_path / "s.db", SetClock()), Board()
+    book = book_of(spool, board)
+    cancellation = encode(Job(JOB.id, NODE, "board-1", JOB.deadline_ns, cancel=True))
+    book.came([cancellation])
+    book.came([cancellation])
+    assert events(spool) == [("job_cancelled", 1)]
+    book.came([encode(JOB)])
+    assert (board.taken, book.held()) == ([], [])
     spool.close()
 
 
