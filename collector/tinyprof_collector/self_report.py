@@ -63,7 +63,8 @@ class SelfReport:
             **self._parts.sharing.alive(),
         }
         checks = {name: "" if alive else "its thread has ended" for name, alive in running.items()}
-        return {**checks, **dict.fromkeys(self._parts.replies.dead_threads(), "its thread has ended")}
+        dead = [*self._parts.replies.dead_threads(), *(["mqtt"] if self._parts.connection.died() else [])]
+        return {**checks, **dict.fromkeys(dead, "its thread has ended")}
 
     def ready(self) -> dict[str, str]:
         """Threads, stores, state and broker, each with what is wrong with it; empty where nothing is."""

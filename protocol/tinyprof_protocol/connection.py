@@ -122,6 +122,10 @@ class Connection:
         """Whether the connection's thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    def died(self) -> bool:
+        """Whether the connection's thread has ended though nobody told it to."""
+        return self._thread is not None and not self._thread.is_alive() and not self._stopping.is_set()
+
     def stop(self, last: Sequence[Publication] = (), timeout_s: float = 5.0) -> None:
         """Publishes `last`, waits for what is pending for at most `timeout_s`, and disconnects."""
         deadline = time.monotonic() + timeout_s
@@ -206,7 +210,12 @@ class Connection:
         self._connected_at = None
         self._drop_reason = ""
         self._refusal = ""
-        with contextlib.closing(NetworkLoop(lambda: self._came)) as loop:
+        try:
+            loop = NetworkLoop(lambda: self._came)
+        except OSError as why:
+            self._note(f"no connection can be made on this machine ({_line(why)})", "; it is tried again")
+            return self._reconnect.after_failure()
+        with contextlib.closing(loop):
             return self._connect_and_serve(loop)
 
     def _connect_and_serve(self, loop: NetworkLoop) -> float:

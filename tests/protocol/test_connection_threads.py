@@ -7,6 +7,7 @@ import threading
 
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.connection import Connection, Hooks, Publication, Published
+from tinyprof_protocol.network_loop import NetworkLoop
 from tinyprof_protocol.reconnect import Reconnect
 
 PATIENCE_S = 20
@@ -133,6 +134,30 @@ def test_no_more_is_under_way_than_the_broker_will_receive():
         connection.stop(timeout_s=0.1)
         peer.close()
         server.close()
+
+
+def test_a_machine_without_room_for_a_connection_is_tried_again(monkeypatch):
+    made = iter([OSError(24, "Too many open files"), None])
+
+    def loop_or_not(*arguments):
+        why = next(made)
+        if why is not None:
+            raise why
+        return NetworkLoop(*arguments)
+
+    monkeypatch.setattr("tinyprof_protocol.connection.NetworkLoop", loop_or_not)
+    broker, up = MuteBroker(), threading.Event()
+    connection = Connection(
+        BrokerAddress("127.0.0.1", broker.port), "site.agent", Hooks(on_connected=up.set), reconnect=Quick()
+    )
+    connection.start()
+    try:
+        assert up.wait(PATIENCE_S)
+        assert not connection.died()
+    finally:
+        connection.stop(timeout_s=0.1)
+        broker.close()
+    assert not connection.died()
 
 
 def test_what_no_broker_acknowledges_leaves_nothing_behind_that_acknowledges_another():
