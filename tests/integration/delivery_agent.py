@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from delivery_collector import REFUSED, Key
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_agent.spool import Spool
 from tinyprof_agent.spool.rows import SEQ_BITS
 from tinyprof_agent.uplink import Uplink

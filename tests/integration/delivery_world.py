@@ -11,8 +11,8 @@ from typing import TypeVar
 from delivery_agent import NODE, Image, Machine, body_of
 from delivery_collector import Collector
 from delivery_oracle import Oracle
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_collector.quarantine import QuarantineFailed
 from tinyprof_collector.state.state import StateFailed
 from tinyprof_collector.stores.store import StoreFailed

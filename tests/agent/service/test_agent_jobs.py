@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_agent.jobs import TELL_AGAIN_AFTER_NS, JobBook, after_restart, decide
 from tinyprof_agent.spool import JobRow, Spool
 from tinyprof_protocol.codec import encode, pack, unpack

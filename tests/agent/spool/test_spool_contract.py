@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_agent.spool import JobRow, RecordTooLarge, Spool, SpoolError, SpoolLocked
 from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.presence import EpochOwed
@@ -147,9 +147,9 @@ def test_when_full_samples_go_first_and_are_owed_as_evicted(tmp_path: Path) -> N
 
 def test_a_second_process_is_told_who_holds_the_spool(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom tinyprof_agent.clock import SetClock\n"
+        "import sys\nfrom pathlib import Path\nfrom tinyprof_agent.clock import host_clock\n"
         "from tinyprof_agent.spool import Spool\n"
-        "Spool.open(Path(sys.argv[1]), SetClock())\nprint('held', flush=True)\nsys.stdin.read()\n"
+        "Spool.open(Path(sys.argv[1]), host_clock('always'))\nprint('held', flush=True)\nsys.stdin.read()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "s.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock, epoch_digits
+from tinyprof_agent.clock import epoch_digits
 from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_agent.spool.salvage import set_aside
 from tinyprof_protocol.codec import unpack
@@ -256,13 +257,13 @@ def test_what_a_full_file_does_not_take_is_counted_and_reported(
 _FILLS = """
 import resource, sys
 from pathlib import Path
-from tinyprof_agent.clock import SetClock, epoch_digits
+from tinyprof_agent.clock import host_clock
 from tinyprof_agent.spool import Spool, SpoolError
 from tinyprof_protocol.records import Event
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-spool = Spool.open(Path(sys.argv[1]), SetClock(), urandom=lambda n: b"e" * n)
+spool = Spool.open(Path(sys.argv[1]), host_clock("always"), urandom=lambda n: b"e" * n)
 for number in range(1, 600):
     if spool.record([Event(f"event-{number}", message="m" * 290)]):
         print(f"event-{number}", flush=True)

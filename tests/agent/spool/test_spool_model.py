@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_agent.spool import Spool
 from tinyprof_protocol.codec import unpack
 from tinyprof_protocol.ranges import RangeSet

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from set_clock import SetClock
 
-from tinyprof_agent.clock import SetClock
 from tinyprof_agent.spool import Spool
 from tinyprof_agent.uplink import Uplink
 from tinyprof_protocol.codec import decode, encode
