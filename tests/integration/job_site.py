@@ -1,6 +1,5 @@
 """A broker, a collector and an agent with boards that answer at once, for what happens to jobs."""
 
-import itertools
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ class JobSite:
         )
         program = [str(HERE / "instant_agent.py"), "--config", str(folder / "agent.toml")]
         self.agent = Role("agent", folder, [*program, "--hold", str(self._hold), "--platform", platform])
-        self._lives = itertools.count(1)
+        self.roles = [self.agent, self.collector]
 
     def start(self) -> "JobSite":
         self.start_collector()
@@ -61,9 +60,14 @@ class JobSite:
         self.agent.start()
         self.agent.wait_for("the agent is ready")
 
+    def also(self, name: str, program: list[str]) -> Role:
+        """One more process of the site: it ends with it, however its test ends."""
+        self.roles.append(Role(name, self.folder, program))
+        return self.roles[-1]
+
     def stop(self) -> None:
-        self.agent.kill()
-        self.collector.kill()
+        for role in self.roles:
+            role.kill()
 
     def connect(self) -> Fleet:
         return tinyprof.connect(self.broker.url)

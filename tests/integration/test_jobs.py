@@ -2,7 +2,7 @@
 
 import pytest
 from job_site import JobSite
-from roles import HERE, Role, until
+from roles import HERE, until
 
 from tinyprof.job_handle import JobFailed
 
@@ -24,7 +24,7 @@ def test_a_collector_killed_between_keeping_and_sending_sends_it_after_its_resta
     site = make_site().start()
     site.collector.kill()
     program = [str(HERE / "dying_job_collector.py"), "--config", str(site.folder / "collector.toml")]
-    dying = Role("dying", site.folder, program)
+    dying = site.also("dying", program)
     dying.start()
     dying.wait_for("is ready")
     with site.connect() as fleet:
