@@ -11,7 +11,8 @@ from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
 from hashlib import md5
 
-from tinyprof_collector.stores.influx.line_protocol import FixedParts, line_of
+from tinyprof_collector.stores.influx.line_protocol import FixedParts
+from tinyprof_collector.stores.influx.lines import lines_of
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.codec import decode, encode, pack, unpack
 from tinyprof_protocol.connection import Message
@@ -130,5 +131,6 @@ def bodies(messages: Iterable[Message], *, whole: bool) -> list[bytes]:
     line = whole_line if whole else plain_line
     arrivals = [arrival for message in messages for arrival in records_of(message.payload)]
     lines = [line(arrival) for arrival in arrivals]
-    assert not whole or lines[0] == line_of(arrivals[0], FixedParts().of(arrivals[0])), "the store's lines differ"
+    [of_store] = lines_of(arrivals[:1], FixedParts())
+    assert not whole or lines[0].encode() == of_store.text, "the store's lines differ"
     return ["\n".join(lines[at : at + LINES_A_POST]).encode() for at in range(0, len(lines), LINES_A_POST)]

@@ -66,7 +66,8 @@ class Intake:
             self._ledger.open(work.batch.node, work.batch.epoch)
         self.recall()  # before the stores take anything new
         answers = self.write(plan.arrivals, plan.news)
-        refused = [
+        is_all_stored = answers.count("stored") == len(answers)
+        refused = [] if is_all_stored else [
             Poison(arrival.node, agent_topic(arrival.node, "records"), answer.reason, arrival.data,
                    arrival.epoch, arrival.seq)
             for arrival, answer in zip(plan.arrivals, answers, strict=True) if isinstance(answer, Refused)

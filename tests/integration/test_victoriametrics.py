@@ -12,7 +12,8 @@ from producing import arrivals
 
 from tinyprof.embedded_broker import free_port
 from tinyprof_collector.config import InfluxConfig
-from tinyprof_collector.stores.influx.line_protocol import FixedParts, line_of
+from tinyprof_collector.stores.influx.line_protocol import FixedParts
+from tinyprof_collector.stores.influx.lines import lines_of
 from tinyprof_collector.stores.influx.server import InfluxServer
 
 
@@ -48,10 +49,9 @@ def url(tmp_path):
 
 
 def test_our_lines_are_taken_and_their_numbers_read_back(url):
-    fixed = FixedParts()
     sent = arrivals([1, 3, 4])
     server = InfluxServer(InfluxConfig(url=url))
-    assert server.write([line_of(one, fixed.of(one)) for one in sent]).status == 204
+    assert server.write([line.text for line in lines_of(sent, FixedParts())]).status == 204
     with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=10):
         pass
     with urllib.request.urlopen(f"{url}/api/v1/export?match[]=%7Bboard=%22alpha%22%7D", timeout=10) as reply:

@@ -37,12 +37,12 @@ def test_an_address_of_this_machine_is_told_from_others(url, local):
     ],
 )  # fmt: skip
 def test_posts_are_compressed_where_they_travel(url, gzip, packed):
-    lines = [f"m,a=b value={n}i {n}" for n in range(100)]
+    lines = [f"m,a=b value={n}i {n}".encode() for n in range(100)]
     server = Recording(InfluxConfig(url=url, gzip=gzip))
     server.write(lines)
     encoding, body = server.sent
     assert encoding == ("gzip" if packed else None)
-    assert (zlib.decompress(body, 31) if packed else body) == "\n".join(lines).encode()
+    assert (zlib.decompress(body, 31) if packed else body) == b"\n".join(lines)
 
 
 def test_questions_go_together_in_lists_of_a_size():

@@ -15,10 +15,10 @@ from tinyprof_collector.stores.influx.line_protocol import (
     FixedParts,
     Unwritable,
     canary_line,
-    line_of,
     metric_field,
     tag_value,
 )
+from tinyprof_collector.stores.influx.lines import Line, lines_of
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.codec import pack
 from tinyprof_protocol.metrics import METRICS
@@ -95,8 +95,15 @@ def arrival_of(body, time_ns=1_800_000_000_000_000_123, seq=7) -> Arrival:
     return Arrival(NODE, EPOCH, seq, pack(record), record)
 
 
+def made(arrival: Arrival, details: Details = "rest") -> Line:
+    [one] = lines_of([arrival], FixedParts(), details)
+    return one
+
+
 def line(arrival: Arrival, details: Details = "rest") -> str:
-    return line_of(arrival, FixedParts().of(arrival), details)
+    one = made(arrival, details)
+    assert not one.unwritable
+    return one.text.decode()
 
 
 def parsed(arrival: Arrival, details: Details = "rest"):
@@ -202,8 +209,29 @@ def test_numbers_keep_their_type_whatever_their_value():
 
 def test_a_time_that_influxdb_cannot_hold_is_no_line():
     line(arrival_of(Event("e"), time_ns=MAX_TIME_NS))
-    with pytest.raises(Unwritable, match="time 9223372036854775807"):
-        line(arrival_of(Event("e"), time_ns=MAX_TIME_NS + 1))
+    for body in (Event("e"), result_of(BUILD, {})):
+        one = made(arrival_of(body, time_ns=MAX_TIME_NS + 1))
+        assert "time 9223372036854775807" in one.unwritable
+        assert not one.text
+
+
+def test_an_unwritable_record_leaves_the_lines_of_its_neighbours_as_they_are():
+    bodies = [
+        result_of(BUILD, {"decode_tps": Figure(1.5)}), result_of(BUILD, {"ram_peak_bytes": Figure(1e300)}),
+        Sample({"ram_peak_bytes": 1e300}), result_of(BUILD, {"ttft_ms": Figure(2.5, 2.0)}),
+    ]  # fmt: skip
+    arrivals = [arrival_of(body, seq=seq) for seq, body in enumerate(bodies, start=1)]
+    first, *bad, last = lines_of(arrivals, FixedParts())
+    assert all("ram_peak_bytes 1e+300" in one.unwritable and not one.text for one in bad)
+    assert (first.text.decode(), last.text.decode()) == (line(arrivals[0]), line(arrivals[3]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(RESULTS, max_size=6))
+def test_lines_made_together_are_those_made_one_by_one(results):
+    arrivals = [arrival_of(body, seq=seq) for seq, body in enumerate(results, start=1)]
+    together = lines_of(arrivals, FixedParts())
+    assert [one.text.decode() for one in together] == [line(arrival) for arrival in arrivals]
 
 
 def test_without_details_the_figures_stay():
@@ -260,7 +288,7 @@ def test_a_point_that_is_not_as_it_was_written_is_told():
 
 
 def test_the_canary_has_a_measurement_of_its_own():
-    read = parse_line(canary_line("main", 5))
+    read = parse_line(canary_line("main", 5).decode())
     assert (read["measurement"], read["tags"], read["time"]) == ("tinyprof_canary", {"collector": "main"}, 5)
     assert read["measurement"] not in line_protocol.MEASUREMENTS
 
@@ -281,5 +309,5 @@ def test_a_boards_fixed_part_is_made_anew_where_its_series_changes_and_is_bounde
         board = arrival_of(replace(result_of(build, {}), board=f"b{n}"))
         assert fixed.of(board).head == FixedParts().of(board).head
     sample, event = arrival_of(Sample({}, "alpha")), arrival_of(Event("e", board="alpha"))
-    assert fixed.of(sample).head == "tinyprof_sample,agent=pi,board=alpha,site=lab"
-    assert fixed.of(event).head == "tinyprof_event,agent=pi,board=alpha,site=lab"
+    assert fixed.of(sample).head == b"tinyprof_sample,agent=pi,board=alpha,site=lab"
+    assert fixed.of(event).head == b"tinyprof_event,agent=pi,board=alpha,site=lab"

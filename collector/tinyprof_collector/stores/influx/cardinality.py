@@ -12,11 +12,11 @@ class SeriesGuard:
 
     def __init__(self, new_a_day: int = NEW_SERIES_A_DAY) -> None:
         self._new_a_day = new_a_day
-        self._known: dict[str, dict[str, None]] = {}
+        self._known: dict[str, dict[bytes, None]] = {}
         self._new: dict[str, int] = {}
         self._day = 0
 
-    def admits(self, node: str, head: str, now_ns: int) -> bool:
+    def admits(self, node: str, head: bytes, now_ns: int) -> bool:
         """Whether a line of this series may be written."""
         known = self._known.get(node)
         if known is not None and head in known:

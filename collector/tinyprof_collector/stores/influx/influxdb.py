@@ -9,17 +9,18 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-from msgspec import Struct
+from itertools import groupby
+from typing import cast
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.ledger import StoreCount
 from tinyprof_collector.stores.influx.answers import meaning_of, reason_of
 from tinyprof_collector.stores.influx.cardinality import SeriesGuard
-from tinyprof_collector.stores.influx.line_protocol import FixedParts, Unwritable, canary_line, line_with
+from tinyprof_collector.stores.influx.line_protocol import FixedParts, canary_line
+from tinyprof_collector.stores.influx.lines import Line, lines_of
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
 from tinyprof_collector.stores.influx.queries import count_of, seqs_between
@@ -31,7 +32,6 @@ from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFaile
 from tinyprof_collector.verification import batched
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.presence import Regression
-from tinyprof_protocol.records import Result
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +44,22 @@ ASK_RETENTION_EVERY_S = 60.0
 TOO_MANY_SERIES = "a new series past 1,000 of this agent today: its tags take too many values"
 
 
-class _Line(Struct, gc=False):
-    """A record as it will be posted; an `unwritable` one says why it cannot be."""
-
-    head: str
-    text: str
-    time_ns: int
-    unwritable: str = ""
-
-
 @dataclass(slots=True)
 class _Work:
     """A list on its way: each thread writes answers of records of its own alone."""
 
     arrivals: Sequence[Arrival]
-    lines: list[_Line]
+    lines: list[Line]
+    owners: list[str]
+    times_ns: list[int]
     answers: list[Answer | None]
     struck: list[str] = field(default_factory=list)
     """Nodes of lines that were refused."""
+
+    def answer(self, which: Iterable[int], answer: Answer) -> None:
+        """This became of them."""
+        for n in which:
+            self.answers[n] = answer
 
 
 class InfluxStore:
@@ -107,15 +105,9 @@ class InfluxStore:
     def prepare(self, arrivals: Sequence[Arrival]) -> bool:
         """Makes the lines. They are all that is written: the decoded records are not wanted any more."""
         with self._preparing:
-            details, fixed_parts = self._config.details, self._fixed
-            for arrival in arrivals:
-                record = arrival.record
-                body = record.body
-                fixed = fixed_parts.of_run(arrival.node, body) if isinstance(body, Result) else fixed_parts.of(arrival)
-                try:
-                    arrival.prepared = _Line(fixed.head, line_with(arrival, record, fixed, details), record.time_ns)
-                except Unwritable as why:
-                    arrival.prepared = _Line(fixed.head, "", record.time_ns, str(why))
+            lines = lines_of(arrivals, self._fixed, self._config.details)
+        for arrival, line in zip(arrivals, lines, strict=True):
+            arrival.prepared = line
         return True
 
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
@@ -192,9 +184,10 @@ class InfluxStore:
     # ---- writing
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
-        self.prepare([arrival for arrival in arrivals if not isinstance(arrival.prepared, _Line)])
-        lines = [arrival.prepared for arrival in arrivals if isinstance(arrival.prepared, _Line)]
-        work = _Work(arrivals, lines, [None] * len(arrivals))
+        self.prepare([arrival for arrival in arrivals if arrival.prepared is None])
+        lines = cast("list[Line]", [arrival.prepared for arrival in arrivals])
+        owners, times_ns = [arrival.node for arrival in arrivals], [line.time_ns for line in lines]
+        work = _Work(arrivals, lines, owners, times_ns, [None] * len(arrivals))
         several = len(arrivals) >= APART_FROM_LINES
         lanes: list[list[int]] = [[] for _ in range(self._config.posts_at_once if several else 1)]
         apart = self._deal_out(work, lanes)
@@ -204,7 +197,7 @@ class InfluxStore:
         finally:
             for node in set(work.struck):
                 self._suspects.strike(node, self._monotonic())
-        stored = (line.time_ns for line, to in zip(lines, work.answers, strict=True) if to == "stored")
+        stored = [time_ns for time_ns, to in zip(times_ns, work.answers, strict=True) if to == "stored"]
         self._newest_ns = max(self._newest_ns, max(stored, default=0))
         return ["later" if answer is None else answer for answer in work.answers]
 
@@ -213,22 +206,23 @@ class InfluxStore:
 
         Returns those of suspected agents. Notes the series of each.
         """
-        oldest_ns, now_ns = self._oldest_ns(work.lines), self._clock()
+        oldest_ns, now_ns = self._oldest_ns(work.times_ns), self._clock()
         apart: dict[str, list[int]] = {}
-        places: dict[str, list[int]] = {}
-        for n, (arrival, line) in enumerate(zip(work.arrivals, work.lines, strict=True)):
-            node = arrival.node
-            if oldest_ns is not None and line.time_ns < oldest_ns:
-                work.answers[n] = "expired"
-                continue
-            if not self._guard.admits(node, line.head, now_ns):
-                work.answers[n] = Refused(TOO_MANY_SERIES)
-                continue
-            place = places.get(node)
-            if place is None:
-                lane = lanes[zlib.crc32(node.encode()) % len(lanes)]
-                place = places[node] = apart.setdefault(node, []) if node in self._suspects else lane
-            place.append(n)
+        end = 0
+        for node, its in groupby(work.owners):
+            first, end = end, end + len(list(its))
+            is_suspected = node in self._suspects
+            place = apart.setdefault(node, []) if is_suspected else lanes[zlib.crc32(node.encode()) % len(lanes)]
+            going: Sequence[int] = range(first, end)
+            if oldest_ns is not None and min(work.times_ns[first:end]) < oldest_ns:
+                work.answer([n for n in going if work.times_ns[n] < oldest_ns], "expired")
+                going = [n for n in going if work.answers[n] is None]
+            heads = dict.fromkeys(work.lines[n].head for n in going)  # in the order of the records
+            over = {head for head in heads if not self._guard.admits(node, head, now_ns)}
+            if over:
+                work.answer([n for n in going if work.lines[n].head in over], Refused(TOO_MANY_SERIES))
+                going = [n for n in going if work.answers[n] is None]
+            place.extend(going)
         return apart
 
     def _post_lanes(self, lanes: list[list[int]], work: "_Work") -> None:
@@ -254,27 +248,28 @@ class InfluxStore:
         self._look_for(lane, work)
         held, size = self._held, self._poster.max_lines
         for begin in range(0, len(lane), size):
-            posted: list[int] = []
-            for n in lane[begin : begin + size]:
-                arrival, line = work.arrivals[n], work.lines[n]
-                if held and arrival.seq in held.get((arrival.node, arrival.epoch), ()):
-                    work.answers[n] = "held"
-                elif line.unwritable:
-                    work.answers[n] = Refused(f"the store {self.name} cannot hold it: {line.unwritable}")
-                else:
-                    posted.append(n)
-            if posted:
-                self._post_lines(posted, work)
+            some = lane[begin : begin + size]
+            if held or not all([work.lines[n].text for n in some]):
+                some = [n for n in some if self._may_be_posted(n, work, held)]
+            if some:
+                self._post_lines(some, work)
+
+    def _may_be_posted(self, n: int, work: "_Work", held: dict[tuple[str, bytes], frozenset[int]]) -> bool:
+        """Whether a record is neither there already nor unwritable, and then it has its answer."""
+        arrival, line = work.arrivals[n], work.lines[n]
+        if arrival.seq in held.get((arrival.node, arrival.epoch), ()):
+            work.answers[n] = "held"
+        elif line.unwritable:
+            work.answers[n] = Refused(f"the store {self.name} cannot hold it: {line.unwritable}")
+        return work.answers[n] is None
 
     def _post_lines(self, posted: list[int], work: "_Work") -> None:
-        lines = [work.lines[n] for n in posted]
-        owners = [work.arrivals[n].node for n in posted]
-        texts, times_ns = [line.text for line in lines], [line.time_ns for line in lines]
+        texts = [work.lines[n].text for n in posted]
+        times_ns, owners = [work.times_ns[n] for n in posted], [work.owners[n] for n in posted]
         plan = self._poster.post(texts, times_ns, owners, work.struck)
-        for at in plan.written:
-            work.answers[posted[at]] = "stored"
-        for at in plan.expired:
-            work.answers[posted[at]] = "expired"
+        work.answer([posted[at] for at in plan.written], "stored")
+        if plan.expired:
+            work.answer([posted[at] for at in plan.expired], "expired")
             self._asked_s = None
         for at, reason in plan.refused.items():
             work.answers[posted[at]] = Refused(f"the store {self.name} refuses it: {reason}")
@@ -310,11 +305,11 @@ class InfluxStore:
 
     # ---- retention
 
-    def _oldest_ns(self, lines: Sequence[_Line]) -> int | None:
+    def _oldest_ns(self, times_ns: Sequence[int]) -> int | None:
         """What lies before is past the retention. A clock of ours that runs ahead of all records expires nothing."""
         if self._retention_ns is None:
             return None
-        newest_ns = max(self._newest_ns, max((line.time_ns for line in lines), default=0))
+        newest_ns = max(self._newest_ns, max(times_ns, default=0))
         return min(self._clock(), newest_ns) - self._retention_ns
 
     def _ask_retention(self) -> None:

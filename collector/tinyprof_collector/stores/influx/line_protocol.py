@@ -6,11 +6,9 @@ values is a field. Source: InfluxDB line protocol reference (element order, esca
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
-from tinyprof_collector.config import Details
-from tinyprof_collector.stores.influx.detail import REST, WHOLE, comes_back, field_text, is_whole, rest_text
+from tinyprof_collector.stores.influx.detail import comes_back
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Build, Event, Record, Result, Sample
@@ -31,8 +29,8 @@ _NAME_ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 # A backslash has no escape of its own in a tag: before a comma, or at the end, it would change what follows.
 _TAG_PLAIN = str.maketrans({"\\": "/", "\x7f": " ", **{chr(code): " " for code in range(32)}})
 _STRING_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\0": " "})
-_INTS = frozenset(name for name, metric in METRICS.items() if metric.type == "int")
-
+INTS = frozenset(name for name, metric in METRICS.items() if metric.type == "int")
+"""Metrics whose values are integer fields."""
 
 _Terms = tuple[Build, str, int, list[str]]
 """What makes a series of runs."""
@@ -57,16 +55,15 @@ def string_field(text: str) -> str:
 
 def metric_field(name: str, value: float) -> str:
     """`name=value` of a metric in the table, of the type that the table gives it. Raises Unwritable."""
-    return f"{name}={_number(name, value)}"
+    return f"{name}={whole(name, value)}i" if name in INTS else f"{name}={float(value)!r}"
 
 
-def _number(name: str, value: float) -> str:
-    if name not in _INTS:
-        return repr(float(value))
-    whole = round(value)
-    if not MIN_INT <= whole <= MAX_INT:
+def whole(name: str, value: float) -> int:
+    """The value of an integer field. Raises Unwritable."""
+    rounded = round(value)
+    if not MIN_INT <= rounded <= MAX_INT:
         raise Unwritable(f"{name} {value:g} does not fit an integer field")
-    return f"{whole}i"
+    return rounded
 
 
 def head_of(measurement: str, node: str, board: str | None, build_tags: str = "") -> str:
@@ -83,7 +80,7 @@ _TAGS_OF_BUILD = ("engine", "model", "platform", "quantisation")
 class FixedPart:
     """What is the same in all lines of a board's runs of one series, or of its samples, or of its events."""
 
-    head: str
+    head: bytes
     """The series of InfluxDB: measurement and tags."""
     fields: str = ""
     """Fields, each after a comma."""
@@ -130,7 +127,7 @@ class FixedParts:
         elif len(self._runs) >= self._bound:
             self._runs.clear()
         series = self._part_of_series(body)
-        part = FixedPart(head_of(RESULT, node, body.board, series.tags), series.fields, series.exact)
+        part = FixedPart(head_of(RESULT, node, body.board, series.tags).encode(), series.fields, series.exact)
         self._runs[node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
         return part
 
@@ -152,46 +149,30 @@ class FixedParts:
         if part is None:
             if len(self._others) >= self._bound:
                 self._others.clear()
-            part = self._others[measurement, node, board] = FixedPart(head_of(measurement, node, board))
+            part = self._others[measurement, node, board] = FixedPart(head_of(measurement, node, board).encode())
         return part
 
 
-def line_of(arrival: Arrival, fixed: FixedPart, details: Details = "rest") -> str:
-    """A record as a line. `details` adds what it takes to read the record back: what the fields do not say (`rest`; the
-    whole record where they could not give it back), or always its own bytes (`whole`).
-
-    Raises Unwritable.
-    """
-    return line_with(arrival, arrival.record, fixed, details)
-
-
-def line_with(arrival: Arrival, record: Record, fixed: FixedPart, details: Details) -> str:
-    """As `line_of`, for a record that is at hand already. Raises Unwritable."""
-    time_ns = record.time_ns
+def check_time(time_ns: int) -> None:
+    """Raises Unwritable for a time that InfluxDB cannot hold."""
     if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
         raise Unwritable(f"time {time_ns} ns lies outside what InfluxDB holds")
-    body = record.body
-    if isinstance(body, Result):
-        return _result_line(arrival, record, body, fixed, details)
+
+
+def plain_fields(arrival: Arrival, record: Record, body: Sample | Event) -> str:
+    """The fields of a sample or an event, beside its details. Raises Unwritable."""
     if isinstance(body, Sample):
         fields = [metric_field(name, value) for name, value in body.readings.items() if name in METRICS]
     else:
         fields = _event_fields(body)
     if record.time != "clock":
         fields.append(f'time_source="{record.time}"')
-    if details != "none":
-        fields.append(_whole(arrival))
-    own = f'epoch="{arrival.epoch.hex()}",seq={arrival.seq}i'
-    return f"{fixed.head} {','.join((own, *fields))} {time_ns}"
+    return ",".join((f'epoch="{arrival.epoch.hex()}",seq={arrival.seq}i', *fields))
 
 
-def _whole(arrival: Arrival) -> str:
-    return f'{WHOLE}="{field_text(arrival.data)}"'
-
-
-def canary_line(collector: str, time_ns: int) -> str:
+def canary_line(collector: str, time_ns: int) -> bytes:
     """A line of the collector's own, without which no line of an agent is to blame."""
-    return f"{CANARY},collector={tag_value(collector)} alive=1i {time_ns}"
+    return f"{CANARY},collector={tag_value(collector)} alive=1i {time_ns}".encode()
 
 
 def _run_fields(body: Result, series_id: str) -> list[str]:
@@ -203,62 +184,7 @@ def _run_fields(body: Result, series_id: str) -> list[str]:
         "series_id": series_id, "suite": body.suite, "timing": build.timing,
     }  # fmt: skip
     fields = [f"{name}={string_field(text)}" for name, text in texts.items() if text]
-    return [*fields, f"ctx={build.ctx}i", f"emulated={_flag(build.emulated)}"]
-
-
-class _Field(NamedTuple):
-    """How the fields of a figure begin."""
-
-    name: str
-    value: str
-    low: str
-    high: str
-    is_int: bool
-
-
-@lru_cache(maxsize=1024)
-def _fields_for(names: tuple[str, ...]) -> list[_Field]:
-    """The fields of figures, by name."""
-    known = sorted(name for name in names if name in METRICS)
-    return [_Field(name, f",{name}=", f",{name}_low=", f",{name}_high=", name in _INTS) for name in known]
-
-
-def _result_line(arrival: Arrival, record: Record, body: Result, fixed: FixedPart, details: Details) -> str:
-    """One pass over the figures, for each of which a line has up to four fields."""
-    figures = body.figures
-    named = _fields_for(tuple(figures))
-    exact = fixed.exact and len(named) == len(figures)
-    parts: list[str] = []
-    terms: list[tuple[float | None, int]] = []
-    for name, start, low_start, high_start, is_int in named:
-        figure = figures[name]
-        value, low, high = figure.value, figure.low, figure.high
-        if is_int:
-            exact = exact and is_whole(value)
-            parts.append(f"{start}{_number(name, value)}")
-        elif low is not None and high is not None:
-            parts.append(f"{start}{value!r}{low_start}{low!r}{high_start}{high!r}")
-            low = high = None
-        else:
-            parts.append(f"{start}{value!r}")
-        if low is not None:
-            parts.append(f"{low_start}{low!r}")
-        if high is not None:
-            parts.append(f"{high_start}{high!r}")
-        if figure.estimated:
-            parts.append(f",{name}_estimated=true")
-        terms.append((figure.coverage, figure.n))
-    if record.time != "clock":
-        parts.append(f',time_source="{record.time}"')
-    if details == "rest" and exact:
-        parts.append(f',{REST}="{rest_text(record, body, terms)}"')
-    elif details != "none":
-        parts.append(f",{_whole(arrival)}")
-    return (
-        f'{fixed.head} epoch="{arrival.epoch.hex()}",seq={arrival.seq}i{fixed.fields},verdict="{body.verdict}",'
-        f'golden="{body.golden}",run_id="{body.run_id.hex()}",asked={_flag(body.job_id is not None)}'
-        f"{''.join(parts)} {record.time_ns}"
-    )
+    return [*fields, f"ctx={build.ctx}i", f"emulated={flag(build.emulated)}"]
 
 
 def _event_fields(body: Event) -> list[str]:
@@ -270,5 +196,5 @@ def _event_fields(body: Event) -> list[str]:
     return fields
 
 
-def _flag(value: bool) -> str:
+def flag(value: bool) -> str:
     return "true" if value else "false"

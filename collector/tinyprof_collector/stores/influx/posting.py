@@ -24,7 +24,7 @@ MIN_LINES = 1
 class Server(Protocol):
     """What takes the posts."""
 
-    def write(self, lines: Sequence[str]) -> HttpAnswer:
+    def write(self, lines: Sequence[bytes]) -> HttpAnswer:
         """Posts lines; what came back, whatever it is."""
 
     def failed(self, answer: HttpAnswer) -> StoreFailed:
@@ -34,7 +34,7 @@ class Server(Protocol):
 class Poster:
     """Posts for several threads; what it learns of the server's limits it keeps."""
 
-    def __init__(self, server: Server, max_lines: int, canary: Callable[[], str]) -> None:
+    def __init__(self, server: Server, max_lines: int, canary: Callable[[], bytes]) -> None:
         """`canary` makes a line of the collector's own for the present time."""
         self._server = server
         self._max_lines = max_lines
@@ -48,7 +48,7 @@ class Poster:
         return self._max_lines
 
     def post(
-        self, lines: Sequence[str], times_ns: Sequence[int], owners: Sequence[str], struck: list[str] | None = None
+        self, lines: Sequence[bytes], times_ns: Sequence[int], owners: Sequence[str], struck: list[str] | None = None
     ) -> Halving:
         """Posts all lines and returns the plan with what became of each. Raises StoreFailed: then some are written.
 
@@ -94,7 +94,7 @@ class Poster:
             self._count("canaries_refused")
             raise self._server.failed(answer)
 
-    def _post(self, lines: Sequence[str]) -> HttpAnswer:
+    def _post(self, lines: Sequence[bytes]) -> HttpAnswer:
         answer = self._server.write(lines)
         self._count("posts")
         if meaning_of(answer) == "refused":

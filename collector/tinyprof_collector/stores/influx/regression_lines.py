@@ -11,7 +11,7 @@ from tinyprof_protocol.presence import Regression
 MEASUREMENT: Final = "tinyprof_regression"
 
 
-def regression_line(found: Regression) -> str:
+def regression_line(found: Regression) -> bytes:
     """The change as a line."""
     site, _, agent = found.node.partition(".")
     tags = {"agent": agent, "board": found.board, "metric": found.metric, "site": site, "suite": found.suite}
@@ -22,4 +22,4 @@ def regression_line(found: Regression) -> str:
         f"new_build={string_field(found.new_build)},series={string_field(found.series)},"
         f"worse={'true' if found.worse else 'false'}"
     )
-    return f"{head} {fields} {min(max(found.since_ns, MIN_TIME_NS), MAX_TIME_NS)}"
+    return f"{head} {fields} {min(max(found.since_ns, MIN_TIME_NS), MAX_TIME_NS)}".encode()

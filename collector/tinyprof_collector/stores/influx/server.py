@@ -65,9 +65,9 @@ class InfluxServer:
         """What `/query` calls the bucket; `db/rp` is a database and its retention policy."""
         return self.config.bucket.partition("/")[0]
 
-    def write(self, lines: Sequence[str]) -> HttpAnswer:
+    def write(self, lines: Sequence[bytes]) -> HttpAnswer:
         """Posts lines; what came back, whatever it is."""
-        body = "\n".join(lines).encode()
+        body = b"\n".join(lines)
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if self._packs and len(body) >= GZIP_FROM_BYTES:
             packer = zlib.compressobj(1, wbits=31)
