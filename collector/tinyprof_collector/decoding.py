@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tinyprof_collector.known_builds import KnownBuilds
 from tinyprof_collector.news import Known, News
 from tinyprof_collector.stores.store import Arrival, Store
 from tinyprof_protocol.codec import BadMessage, decode, unpack_each
@@ -61,6 +62,7 @@ class Decoder:
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self._preparing = Preparing(stores)
+        self._builds = KnownBuilds()
 
     def decode(self, messages: list[Message]) -> Decoded:
         """What the messages say; the memory it takes is let go of batch by batch."""
@@ -71,7 +73,7 @@ class Decoder:
             except Unfit:
                 decoded.batches.append(None)
                 continue
-            records = arrivals_of(batch, batch.records)
+            records = arrivals_of(batch, batch.records, self._builds)
             good = [record for record in records if not isinstance(record, BadMessage)]
             if good:
                 self._preparing.prepare(decoded.news, good)
@@ -93,12 +95,16 @@ def open_batch(message: Message) -> Batch:
     return batch
 
 
-def arrivals_of(batch: Batch, entries: Sequence[Entry]) -> list[Arrival | BadMessage]:
-    """Records of a batch, decoded; one that cannot be is the reason why."""
+def arrivals_of(
+    batch: Batch, entries: Sequence[Entry], builds: KnownBuilds | None = None
+) -> list[Arrival | BadMessage]:
+    """Records of a batch, decoded; one that cannot be is the reason why. `builds` are those that were seen before."""
     node, epoch = batch.node, batch.epoch
+    datas = [entry.data for entry in entries]
+    records = unpack_each(datas, Record) if builds is None else builds.unpack_each(datas)
     return [
         record if isinstance(record, BadMessage) else Arrival(node, epoch, entry.seq, entry.data, record)
-        for entry, record in zip(entries, unpack_each([entry.data for entry in entries], Record), strict=True)
+        for entry, record in zip(entries, records, strict=True)
     ]
 
 

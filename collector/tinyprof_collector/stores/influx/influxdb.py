@@ -249,7 +249,7 @@ class InfluxStore:
         held, size = self._held, self._poster.max_lines
         for begin in range(0, len(lane), size):
             some = lane[begin : begin + size]
-            if held or not all([work.lines[n].text for n in some]):
+            if held or not all(work.lines[n].text for n in some):
                 some = [n for n in some if self._may_be_posted(n, work, held)]
             if some:
                 self._post_lines(some, work)
