@@ -4,9 +4,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Final
 
 from tinyprof_agent.board_session import KEEPS_BOARD, BoardSession
+from tinyprof_agent.board_word import presence_of, vouched_for
 from tinyprof_agent.boards import BoardConfig, suite_name_of
 from tinyprof_agent.conditions import readings
 from tinyprof_agent.drivers.driver import BoardError, BoardInfo, Cancelled, Driver, PausableDriver
@@ -19,13 +19,9 @@ from tinyprof_agent.time_limit import RUN_ON_S, StopEvent, run_until_ns
 from tinyprof_agent.worker_surroundings import JobState, OnJob, Recorder, WorkerSurroundings, shipped_cases
 from tinyprof_platforms.suites import SuiteError, Suites, adapt, suite_named
 from tinyprof_protocol.counts_text import some
-from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job
-from tinyprof_protocol.presence import BoardPresence, BoardState
+from tinyprof_protocol.presence import BoardPresence
 from tinyprof_protocol.records import Body, Build, Result, Sample
-
-VOUCHED_FOR_S: Final = 120.0
-"""A board on a line may be flashed anew while nobody speaks with it: after so long its build is not vouched for."""
 
 _log = logging.getLogger(__name__)
 
@@ -133,42 +129,15 @@ class BoardWorker:
 
     def presence(self) -> BoardPresence:
         """The board as it is now."""
-        build, circuit, info = self._last_build, self._session.circuit, self._vouched_for()
-        # Between its runs an emulator stands still: it gives no samples.
-        sample_every_s = 0.0 if build is not None and build.emulated else self._config.sample_every_s
-        intervals = [s for s in (self._config.every_s, sample_every_s) if s > 0]
-        return BoardPresence(
-            board=self._config.name,
-            driver=self._config.driver,
-            state=self._state(),
-            platform=build.platform if build else "",
-            model=build.model if build else "",
-            emulated=build is not None and build.emulated,
-            interval_s=min(intervals, default=0.0),
-            failures=circuit.failures,
-            message=self._session.message,
-            labels=self._config.labels,
-            build=build_fingerprint(info.build) if info else "",
-            clock_mode=clock_mode(info.tick_hz, self._governor) if info else "",
+        silent_s = 0.0 if self._running else self._around.clock_ns() / 1e9 - self._answered_s
+        return presence_of(
+            self._config,
+            self._session,
+            last_build=self._last_build,
+            vouched=vouched_for(self._session.info, silent_s),
+            governor=self._governor,
+            running=self._running,
         )
-
-    def _vouched_for(self) -> BoardInfo | None:
-        """What the board is, where that is certain now: it is open, and no other firmware can be on it meanwhile."""
-        info = self._session.info
-        if info is None or info.host_clock or info.emulation is not None:
-            return info
-        silent_s = self._around.clock_ns() / 1e9 - self._answered_s
-        return info if self._running or silent_s <= VOUCHED_FOR_S else None
-
-    def _state(self) -> BoardState:
-        circuit = self._session.circuit
-        if not self._config.enabled:
-            return "disabled"
-        if self._running:
-            return "running"
-        if circuit.failures:
-            return "open" if circuit.open else "retrying"
-        return "idle" if self._session.connected else "starting"
 
     def refusal(self, job: Job, before: int = 0) -> str | None:
         """Why a job cannot be taken in after `before` others that are not here yet, in a line; None where it can."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from tinyprof_agent.board_word import VOUCHED_FOR_S
 from tinyprof_agent.boards import BoardConfig
 from tinyprof_agent.breaker import BreakerPolicy
 from tinyprof_agent.conditions import HostState
@@ -27,7 +28,7 @@ from tinyprof_agent.drivers.driver import (
 from tinyprof_agent.schedule import next_task
 from tinyprof_agent.service import fewer_locks
 from tinyprof_agent.time_limit import RUN_ON_S
-from tinyprof_agent.worker import VOUCHED_FOR_S, BoardWorker, WorkerSurroundings
+from tinyprof_agent.worker import BoardWorker, WorkerSurroundings
 from tinyprof_platforms.suites import Suite, SuiteError
 from tinyprof_protocol.fingerprints import build_fingerprint, clock_mode
 from tinyprof_protocol.jobs import Job, Progress
