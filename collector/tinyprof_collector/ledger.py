@@ -59,6 +59,8 @@ class Ledger:
         self._dirty_totals: set[str] = set()
         self._gone: dict[Key, Account] = {}
         self._ordinal = 0
+        self._found: dict[str, set[bytes]] = {}
+        """Epochs of which the quarantine alone knew, by node, until a status came: nobody knows when they began."""
         self._unrecalled: dict[Key, Account] = {}
         for kept in image.accounts:
             account = self._nodes.setdefault(kept.node, {})[kept.epoch] = self._kind.from_image(kept)
@@ -131,6 +133,7 @@ class Ledger:
         if not complete:
             return
         listed = {owed.epoch for owed in status.epochs}
+        self._may_have_just_begun(status.node, self._found.pop(status.node, set()) - listed)
         for epoch, account in self._nodes.get(status.node, {}).items():
             if epoch in listed or account.forgotten or not newest:
                 continue
@@ -139,6 +142,15 @@ class Ledger:
                 self._forget(account)
             account.unlisted += 1
         self._sum_up(status.node)
+
+    def _may_have_just_begun(self, node: str, epochs: Collection[bytes]) -> None:
+        """These are newer here than all that were ever listed."""
+        for epoch in epochs:
+            account = self.find(node, epoch)
+            if account is not None:
+                self._ordinal += 1
+                account.ordinal = self._ordinal
+                self._dirty[node, epoch] = account
 
     def reconcile(self, kept: Iterable[tuple[str, bytes, int]]) -> None:
         """Brings the accounts in line with what the quarantine really holds, after a start.
@@ -150,6 +162,8 @@ class Ledger:
         for node, epoch, seq in kept:
             held.setdefault((node, epoch), RangeSet()).add(seq)
             account = self.find(node, epoch)
+            if account is None:
+                self._found.setdefault(node, set()).add(epoch)
             if account is None or account.is_due(seq):
                 self.open(node, epoch).settle(seq, seq, "quarantined")
         for accounts in self._nodes.values():

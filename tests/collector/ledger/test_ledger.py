@@ -174,6 +174,18 @@ def test_the_accounts_follow_what_the_quarantine_really_holds():
     assert {image.epoch for image in ledger.changes().accounts} == {epoch(1), epoch(2)}
 
 
+def test_an_epoch_that_the_quarantine_alone_knows_may_have_just_begun():
+    ledger = Ledger()
+    ledger.reconcile([(NODE, epoch(2), 3)])
+    said_before_it_began = status((1, 1, 2))
+    ledger.note_status(said_before_it_began)
+    row = row_of(ledger.find(NODE, epoch(2)))
+    assert (row.quarantined, row.in_spool, row.missing) == (1, 2, 0)
+    ledger.note_status(said_before_it_began)
+    row = row_of(ledger.find(NODE, epoch(2)))
+    assert (row.quarantined, row.in_spool, row.missing) == (1, 0, 2)
+
+
 def test_a_store_that_counts_otherwise_is_a_problem():
     row = LedgerRow(NODE, epoch(1), head=10, stored=8, stored_on_word=1, expired=1)
     key = (NODE, epoch(1))
