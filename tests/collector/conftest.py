@@ -211,3 +211,21 @@ def bench(tmp_path: Path):
 def new_bench():
     """A bench of one's own, for tests that make many."""
     return Bench
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real Redis, one for the tests of a file."""
+    from redis_server import RedisServer
+
+    running = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def clean(server):
+    """The same, empty."""
+    with server.client() as client:
+        client.flushall()
+    return server

@@ -17,20 +17,6 @@ S = 10**9
 TTL_S = 100.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = RedisServer(tmp_path_factory.mktemp("redis"), options=()).start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def clean(server):
-    with server.client() as client:
-        client.flushall()
-    return server
-
-
 class Collector:
     """A cache on the shared server, as a collector has it."""
 

@@ -20,20 +20,6 @@ EPOCH = bytes(15) + b"\x01"
 PARTITIONS = range(16)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def clean(server):
-    with server.client() as client:
-        client.flushall()
-    return server
-
-
 class Collector:
     """A ledger on a state of its own, as the pipeline uses them."""
 
