@@ -7,7 +7,7 @@ import ssl
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from server_process import ServerProcess
@@ -31,6 +31,9 @@ class Certificates:
 
 class Influxd(ServerProcess):
     """The server; `start` also sets it up the first time. With `tls` it speaks https with those certificates."""
+
+    secret = TOKEN
+    wrong_secret: ClassVar = {"token": "wrong-" + TOKEN}
 
     def __init__(
         self, folder: Path, retention_s: int = 0, *, tls: Certificates | None = None, host: str = "127.0.0.1"
@@ -87,6 +90,23 @@ class Influxd(ServerProcess):
         )  # fmt: skip
         with urllib.request.urlopen(asked, timeout=60, context=self._context) as reply:
             return str(reply.read().decode())
+
+    def empty(self) -> None:
+        """One bucket with nothing in it, that keeps for ever."""
+        for bucket in self.request("GET", f"/api/v2/buckets?org={ORG}")["buckets"]:
+            if bucket["type"] == "user":
+                self.request("DELETE", f"/api/v2/buckets/{bucket['id']}")
+        org = self.request("GET", f"/api/v2/orgs?org={ORG}")["orgs"][0]["id"]
+        self.request("POST", "/api/v2/buckets", {"orgID": org, "name": BUCKET, "retentionRules": []})
+
+    def keep_for(self, hours: int) -> None:
+        """What is older goes, by the hour."""
+        rules = [{"everySeconds": hours * 3600, "shardGroupDurationSeconds": 3600}]
+        self.request("PATCH", f"/api/v2/buckets/{self.bucket()['id']}", {"retentionRules": rules})
+
+    def write(self, lines: str) -> None:
+        """Lines of somebody else."""
+        self.request("POST", f"/api/v2/write?org={ORG}&bucket={BUCKET}", lines, "text/plain")
 
     def bucket(self) -> dict[str, Any]:
         """The bucket as the server describes it."""

@@ -5,7 +5,7 @@ import os
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from server_process import ServerProcess
@@ -36,6 +36,9 @@ bind-address = "127.0.0.1:{rpc_port}"
 class Influxd1(ServerProcess):
     """The server; `start` also makes its user and its database the first time."""
 
+    secret = PASSWORD
+    wrong_secret: ClassVar = {"password": "wrong-" + PASSWORD}
+
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -65,6 +68,15 @@ class Influxd1(ServerProcess):
             told = json.loads(reply.read())["results"][0]
         assert "error" not in told, told
         return list(told.get("series", ()))
+
+    def empty(self) -> None:
+        """One database with nothing in it, that keeps for ever."""
+        self.query(f"DROP DATABASE {DATABASE}")
+        self.query(f"CREATE DATABASE {DATABASE}")
+
+    def keep_for(self, hours: int) -> None:
+        """What is older goes, by the hour."""
+        self.query(f"ALTER RETENTION POLICY autogen ON {DATABASE} DURATION {hours}h SHARD DURATION 1h")
 
     def write(self, lines: str) -> None:
         """Lines of somebody else."""
