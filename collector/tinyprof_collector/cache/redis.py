@@ -29,6 +29,8 @@ LIFE_BYTES: Final = 8
 """A number that is there as long as the server forgets nothing."""
 RETRY_S: Final = 15.0
 """A server that did not answer is left alone for so long: whoever asks it has other work, which waits meanwhile."""
+KNOWN_PER_ENTRY: Final = 2
+"""Entries that are known to be there, for each that the server keeps: of others' it is not known when they go."""
 MAX_READ: Final = 500
 """Entries read at a time: 16 MB at most."""
 
@@ -62,7 +64,7 @@ class SharedCache:
         self._not_before_s = float("-inf")
         self._seen: float = 0
         self._known: dict[bytes, int] = {}
-        """When each entry that the server has was born, as far as we know."""
+        """When each entry that the server has was born, as far as we know; what we knew first goes first."""
         self.errors = 0
         """Times that the server did not answer."""
 
@@ -86,7 +88,8 @@ class SharedCache:
                     pipe.execute()
         except _AskedInVain as why:
             return self._failed(why)
-        self._known.update((key, held.born_ns) for key, held in new)
+        for key, held in new:
+            self._note(key, held.born_ns)
         for key in gone:
             self._known.pop(key, None)
         return True
@@ -136,9 +139,16 @@ class SharedCache:
             for (key, _), image in zip(found, images, strict=True):
                 shared = _readable(key, image)
                 if shared is not None and self._known.get(key) != shared.born_ns:
-                    self._known[key] = shared.born_ns
+                    self._note(key, shared.born_ns)
                     rows.append((key, Held(shared.entry, shared.born_ns, shared.hits)))
             self._seen = found[-1][1]
+
+    def _note(self, key: bytes, born_ns: int) -> None:
+        """What is forgotten here is written once more if it is used: of what others let go nobody tells."""
+        self._known.pop(key, None)
+        self._known[key] = born_ns
+        while len(self._known) > KNOWN_PER_ENTRY * max(self._size, 1):
+            del self._known[next(iter(self._known))]
 
     def _failed(self, why: _AskedInVain) -> bool:
         self.errors += 1

@@ -131,6 +131,18 @@ def test_the_server_keeps_no_more_than_the_size(two, clean, fleet):
     big.shared.close()
 
 
+def test_what_is_known_of_others_entries_is_bounded_though_none_of_them_is_taken(clean, fleet):
+    fleet.says(fleet.board())
+    noisy, strict = Collector(clean, fleet, accept="unstable"), Collector(clean, fleet)
+    for n in range(1, 61):
+        noisy.take(fleet.run(fleet.job(max_tokens=n), verdict="unstable"))
+        strict.cache.keep(NOW_NS)
+    assert strict.entries() == 0
+    assert len(strict.shared._known) <= 2 * 10
+    for one in (noisy, strict):
+        one.shared.close()
+
+
 def test_a_server_that_is_away_costs_nothing_but_the_sharing_and_is_told_when_it_is_back(tmp_path, fleet, caplog):
     fleet.says(fleet.board())
     server = RedisServer(tmp_path)
