@@ -9,7 +9,7 @@ from tinyprof.fleet_errors import FleetError
 from tinyprof.job_handle import FleetJob
 from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress
-from tinyprof_protocol.codec import decode
+from tinyprof_protocol.codec import BadMessage, decode
 from tinyprof_protocol.connection import Connection, Hooks, Message
 from tinyprof_protocol.jobs import ProfileReply, Progress
 
@@ -68,7 +68,10 @@ def _listen(address: BrokerAddress, job: FleetJob, on_progress: Callable[[Progre
     asked = job.request.job
 
     def on_message(message: Message) -> None:
-        progress = decode(message.payload, Progress)
+        try:
+            progress = decode(message.payload, Progress)
+        except BadMessage:
+            return  # `tinyprof agent doctor` says nothing there, to see whether it may
         if progress.node == asked.node and progress.board == asked.board and progress.job_id in (None, asked.id):
             on_progress(progress)
 
