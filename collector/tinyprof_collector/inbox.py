@@ -26,6 +26,8 @@ AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
 MUCH_BYTES = 2 * 1024 * 1024
 """From here on what waits would take several lists, and batches of the newest end are looked for."""
+MUCH_LISTS = 4
+"""The same where it is small: so many lists' messages."""
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
 GATHER_S = 0.3
@@ -115,7 +117,7 @@ class Inbox:
             self._gather(limit)
             taken: list[Message] = []
             room = MAX_TAKEN_WEIGHT
-            if self._bytes >= MUCH_BYTES:
+            if self._bytes >= MUCH_BYTES or self._size >= MUCH_LISTS * limit:
                 room -= self._take_newest(taken, limit // 2, room // 2)
             while self._queues and len(taken) < limit and room > 0:
                 room -= self._one_round(taken, limit, room)

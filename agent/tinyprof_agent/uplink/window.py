@@ -18,6 +18,8 @@ FIRST_DELAY_S: Final = 2.0
 LONGEST_DELAY_S: Final = 60.0
 JITTER: Final = 0.25
 HALVED_AFTER: Final = 5
+SILENT_TRIES: Final = 4
+"""So many tries in a silence of the collector count as one: it is away, and no batch is to blame for that."""
 MAX_PARKED: Final = 64
 """So many records alone may wait beside the window; more hold a place in it."""
 
@@ -49,8 +51,11 @@ class Flight:
     owes: RangeSet
     records: int
     due_s: float
+    first_sent_s: float
     delay_s: float = FIRST_DELAY_S
     unanswered: int = 0
+    """Tries without an answer, all where others had one meanwhile; else every fourth."""
+    silent: int = 0
     held: bool = True
     """The client library still has it."""
     parked: bool = False
@@ -74,6 +79,8 @@ class Window:
     _covered: dict[bytes, RangeSet] = field(default_factory=dict)
     _oversize: list[tuple[bytes, int]] = field(default_factory=list)
     _connected: bool = False
+    _word_s: float = float("-inf")
+    """When the collector last said anything."""
     _next_number: int = 1
 
     # ---- what the owner tells
@@ -122,7 +129,7 @@ class Window:
         self._cover(want, first, last, oversize)
         flight = self.flights.get(want.flight) if want.flight is not None else None
         if flight is None:
-            flight = Flight(self._next_number, want.epoch, first, last, want.newest, owes, records, now_s)
+            flight = Flight(self._next_number, want.epoch, first, last, want.newest, owes, records, now_s, now_s)
             self._next_number += 1
             self.flights[flight.number] = flight
         else:
@@ -157,6 +164,7 @@ class Window:
     def settled(self, epoch: bytes, pairs: Iterable[tuple[int, int]], now_s: float) -> None:
         """The collector has accounted for `pairs`. Any such word brings every delay back to the shortest."""
         pairs = [(first, last) for first, last in pairs if first <= last]
+        self._word_s = now_s
         for flight in list(self.flights.values()):
             if flight.epoch == epoch:
                 for first, last in pairs:
@@ -191,7 +199,7 @@ class Window:
         if not due:
             return None
         flight = min(due, key=lambda flight: (flight.due_s, flight.number))
-        flight.unanswered += 1
+        self._count_try(flight)
         flight.delay_s = min(LONGEST_DELAY_S, flight.delay_s * 2)
         flight.due_s = now_s + flight.delay_s
         records = MAX_BATCH_RECORDS
@@ -204,6 +212,13 @@ class Window:
                 flight.parked = True
                 self._count("batches_parked")
         return Want(flight.epoch, flight.first, flight.last, max_records=records, flight=flight.number)
+
+    def _count_try(self, flight: Flight) -> None:
+        if self._word_s < flight.first_sent_s:
+            flight.silent += 1
+            if flight.silent % SILENT_TRIES:
+                return
+        flight.unanswered += 1
 
     def _oldest(self) -> Want | None:
         if not self._has_place(newest=False):

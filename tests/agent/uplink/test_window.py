@@ -2,11 +2,12 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyprof_agent.spool import EpochView
-from tinyprof_agent.uplink.window import MAX_PARKED, Want, Window
+from tinyprof_agent.uplink.window import MAX_PARKED, SILENT_TRIES, Want, Window
 from tinyprof_protocol.ranges import RangeSet
 
 OLD, NEW = b"o" * 16, b"n" * 16
@@ -104,6 +105,7 @@ def unanswered(made: Window, now_s: float, times: int, size: int = 256) -> float
 def test_a_batch_unanswered_five_times_is_halved_down_to_one_and_that_one_holds_no_place() -> None:
     made = window(EpochView(NEW, 1, 8, 8))
     fill(made)
+    made.settled(OLD, [], 1.0)  # others have an answer
     now_s, sizes = 0.0, []
     while not any(flight.parked for flight in made.flights.values()):
         now_s += made.wait_s(now_s) or 0.0
@@ -126,24 +128,35 @@ def test_a_batch_unanswered_five_times_is_halved_down_to_one_and_that_one_holds_
     assert (flight.first, flight.last) == (1, 1)
 
 
-def test_after_a_long_silence_batches_are_soon_as_large_as_ever() -> None:
+def test_no_batch_is_to_blame_for_a_silence_until_it_has_lasted_long() -> None:
+    made = window(EpochView(NEW, 1, 8, 8))
+    made.settled(OLD, [], -1.0)
+    fill(made)
+    now_s = unanswered(made, 0.0, 5 * SILENT_TRIES - 1)
+    assert now_s > 600.0
+    assert [flight.records for flight in made.flights.values()] == [8]
+    unanswered(made, now_s, 1)
+    assert 4 in [flight.records for flight in made.flights.values()]
+
+
+@pytest.mark.parametrize(("silent_s", "rounds"), [(600.0, 2), (1800.0, 5)])
+def test_after_a_long_silence_batches_are_soon_as_large_as_ever(silent_s: float, rounds: int) -> None:
     made = window(EpochView(NEW, 1, 1, 1))
     now_s = 0.0
     fill(made, size=100)
-    while now_s < 1800.0:  # a record a second, none of which is answered
+    while now_s < silent_s:  # a record a second, none of which is answered
         now_s = unanswered(made, now_s, 1, size=100)
         made.refresh([EpochView(NEW, 1, int(now_s), int(now_s))])
         fill(made, now_s, size=100)
-    assert made.counters["batches_halved"] > 8
-    settled, rounds = RangeSet(), 0
+    settled, taken = RangeSet(), 0
     while made.flights:
-        rounds += 1
+        taken += 1
         pairs = [(flight.first, flight.last) for flight in made.flights.values()]
         settled.update(pairs)
         made.settled(NEW, pairs, now_s)
         fill(made, now_s, size=100)
     assert settled.pairs() == [(1, int(now_s))]
-    assert rounds <= 8, "a batch a round for what was cut small, a window full of large ones for the rest"
+    assert taken <= rounds, "a round for what was under way, and then windows full of large batches"
 
 
 @given(st.sets(st.integers(1, 400), min_size=1, max_size=3), st.sampled_from([1, 7, 100, 256]))

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from tinyprof_collector.inbox import AT_A_TURN, Inbox
 from tinyprof_protocol.codec import decode, encode
 from tinyprof_protocol.connection import Message
@@ -28,15 +30,16 @@ def firsts(messages: list[Message]) -> list[tuple[str, int]]:
     return [(one.node, one.records[0].seq) for one in batches]
 
 
-def test_where_much_waits_results_of_now_do_not_wait_behind_all_backlogs():
+@pytest.mark.parametrize(("size", "limit"), [(40_000, 1024), (100, 40)], ids=["in bytes", "in number"])
+def test_where_much_waits_results_of_now_do_not_wait_behind_all_backlogs(size: int, limit: int):
     inbox = Inbox()
     nodes = [f"a.n{n}" for n in range(60)]
     for node in nodes:
         for first in (1, 11, 21, 31, 41, 51, 901, 951):
-            assert inbox.put(batch(node, 1, first, size=40_000))
+            assert inbox.put(batch(node, 1, first, size=size))
     (head, *_), rounds = nodes, []
     while len(inbox):
-        rounds.append(firsts(inbox.take(1024)))
+        rounds.append(firsts(inbox.take(limit)))
     newest = [n for n, taken in enumerate(rounds) for _, first in taken if first > 900]
     assert len(newest) == 2 * len(nodes)
     assert max(newest) < len(rounds) / 2
