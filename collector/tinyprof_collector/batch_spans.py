@@ -1,20 +1,26 @@
 """Which of an agent's waiting batches come from the newest end of its spool. Pure.
 
 While an agent has a backlog it sends from both ends: oldest first, and a few of the newest, which are of now. Its
-batches say where they begin; what lies beyond a gap after the oldest that follow on each other is from the newest end.
+batches say where they begin and what the lowest seq is that the agent still owes (`base`): what does not follow on from
+there is from the newest end.
 """
 
 import zlib
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import NamedTuple
 
 import msgpack
 
 HEAD_BYTES = 1024
 """So much of a batch is looked at: its node, epoch, base and evicted ranges, unless there are many of these."""
 
-Span = tuple[int, int]
-"""The first seq of a batch and the last, if its records follow on each other."""
+
+class Span(NamedTuple):
+    """The seqs that a batch holds, if they follow on each other, and the lowest that its agent owed at the time."""
+
+    base: int
+    first: int
+    last: int
 
 
 def span_of(payload: bytes) -> Span | None:
@@ -25,12 +31,18 @@ def span_of(payload: bytes) -> Span | None:
         return None
 
 
-def ahead(spans: Sequence[Span | None]) -> list[int]:
-    """The places of those batches that lie beyond a gap, lowest first; of batches that do not tell none does."""
-    known = sorted((span, at) for at, span in enumerate(spans) if span is not None)
-    for number, ((before, _), (after, _)) in enumerate(pairwise(known), 1):
-        if after[0] > before[1] + 1:
-            return [at for _, at in known[number:]]
+def ahead(spans: Sequence[Span | None], reached: int = 0) -> list[int]:
+    """The places of those batches that lie beyond a gap, lowest first; of batches that do not tell none does.
+
+    `reached` is the seq that follows on the oldest batches that were handed over before.
+    """
+    known = sorted((span.first, span.last, at) for at, span in enumerate(spans) if span is not None)
+    follows = max((span.base for span in spans if span is not None), default=0)
+    follows = max(follows, reached)
+    for number, (first, last, _) in enumerate(known):
+        if first > follows:
+            return [at for _, _, at in known[number:]]
+        follows = max(follows, last + 1)
     return []
 
 
@@ -43,13 +55,18 @@ def _head_of(payload: bytes) -> bytes:
 def _span_in(head: bytes) -> Span | None:
     unpacker = msgpack.Unpacker(max_buffer_size=HEAD_BYTES)
     unpacker.feed(head)
+    base = 0
     for _ in range(unpacker.read_map_header()):
-        if unpacker.unpack() != "records":
+        name = unpacker.unpack()
+        if name == "base":
+            base = unpacker.unpack()
+        if name not in ("base", "records"):
             unpacker.skip()
+        if name != "records":
             continue
         records = unpacker.read_array_header()
         if not records or not unpacker.read_array_header():
             return None
         first = unpacker.unpack()
-        return (first, first + records - 1) if isinstance(first, int) else None
+        return Span(base, first, first + records - 1) if isinstance(first, int) and isinstance(base, int) else None
     return None

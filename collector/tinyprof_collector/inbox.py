@@ -71,6 +71,8 @@ class Inbox:
         self._size = 0
         self._bytes = 0
         self._turn_of_newest = 0
+        self._reached: dict[str, int] = {}
+        """By node, while much waits: the seq that follows on its oldest batches that were handed over."""
         self.copies = 0
         """Batches that fell because they waited here already."""
         self._closed = False
@@ -119,6 +121,8 @@ class Inbox:
             room = MAX_TAKEN_WEIGHT
             if self._bytes >= MUCH_BYTES or self._size >= MUCH_LISTS * limit:
                 room -= self._take_newest(taken, limit // 2, room // 2)
+            else:
+                self._reached.clear()
             while self._queues and len(taken) < limit and room > 0:
                 room -= self._one_round(taken, limit, room)
             return taken
@@ -145,7 +149,7 @@ class Inbox:
             node = nodes[self._turn_of_newest % len(nodes)]
             self._turn_of_newest += 1
             queue = self._queues[node]
-            places = ahead([_span(waiting) for waiting in queue]) if len(queue) > 1 else []
+            places = ahead([_span(waiting) for waiting in queue], self._reached.get(node, 0))
             for at in sorted(places, reverse=True):
                 message = queue[at].message
                 del queue[at]
@@ -159,8 +163,11 @@ class Inbox:
         for node in list(self._queues):
             queue = self._queues.pop(node)
             for _ in range(min(AT_A_TURN, len(queue), limit - len(taken))):
-                message = queue.popleft().message
+                waiting = queue.popleft()
+                message = waiting.message
                 taken.append(message)
+                if waiting.span is not None:
+                    self._reached[node] = max(self._reached.get(node, 0), waiting.span.last + 1)
                 weight += self._leave(message)
                 if weight >= room:
                     break

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyprof_collector.batch_spans import HEAD_BYTES, ahead, span_of
+from tinyprof_collector.batch_spans import HEAD_BYTES, Span, ahead, span_of
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.delivery import Batch, Entry, Evicted
 
@@ -13,14 +13,15 @@ from tinyprof_protocol.delivery import Batch, Entry, Evicted
 @given(st.integers(1, 2**53 - 300), st.integers(1, 256), st.integers(0, 300))
 def test_a_batch_tells_where_it_begins_and_ends(compress, first, count, size):
     entries = [Entry(seq, bytes(size)) for seq in range(first, first + count)]
-    batch = Batch("lab.pi", bytes(range(16)), 1, [Evicted(1, 2, "cap")], entries)
-    assert span_of(encode(batch, compress=compress)) == (first, first + count - 1)
+    base = max(1, first - size)
+    batch = Batch("lab.pi", bytes(range(16)), base, [Evicted(1, 2, "cap")], entries)
+    assert span_of(encode(batch, compress=compress)) == Span(base, first, first + count - 1)
 
 
 @given(st.binary(max_size=200))
 def test_whatever_it_is_given_it_answers(payload):
     span = span_of(payload)
-    assert span is None or span[0] <= span[1]
+    assert span is None or span.first <= span.last
 
 
 def test_what_does_not_tell_tells_nothing():
@@ -35,9 +36,16 @@ def test_what_does_not_tell_tells_nothing():
     ("spans", "found"),
     [
         ([], []), ([(1, 5)], []), ([(1, 5), (6, 9)], []), ([(6, 9), (1, 5)], []),
-        ([(1, 5), (90, 99), (6, 9)], [1]), ([(90, 99), (1, 5), (80, 84)], [2, 0]), ([None, (90, 99)], []),
-        ([(1, 5), None, (90, 99)], [2]), ([(1, 5), (1, 5), (6, 9)], []),
+        ([(1, 5), (90, 99), (6, 9)], [1]), ([(90, 99), (1, 5), (80, 84)], [2, 0]),
+        ([(1, 5), None, (90, 99)], [2]), ([(1, 5), (1, 5), (6, 9)], []), ([(1, 9), (3, 5), (10, 12)], []),
     ],
 )  # fmt: skip
 def test_what_lies_beyond_a_gap_is_ahead(spans, found):
-    assert ahead(spans) == found
+    assert ahead([span and Span(1, *span) for span in spans]) == found
+
+
+def test_what_does_not_follow_on_from_what_is_owed_is_ahead_though_nothing_older_waits():
+    assert ahead([Span(7, 90, 99)]) == [0]
+    assert ahead([None, Span(7, 91, 99), Span(7, 90, 90)]) == [2, 1]
+    assert ahead([Span(90, 90, 99)]) == []
+    assert ahead([Span(7, 60, 79), Span(60, 80, 80)]) == []  # what was owed meanwhile is not any more
