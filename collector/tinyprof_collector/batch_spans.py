@@ -7,7 +7,7 @@ there is from the newest end.
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -18,9 +18,14 @@ HEAD_BYTES = 1024
 class Span(NamedTuple):
     """The seqs that a batch holds, if they follow on each other, and the lowest that its agent owed at the time."""
 
+    epoch: bytes
     base: int
     first: int
     last: int
+
+    def holds_the_same(self, other: "Span") -> bool:
+        """Whether two batches of an agent hold the same records."""
+        return (self.epoch, self.first, self.last) == (other.epoch, other.first, other.last)
 
 
 def span_of(payload: bytes) -> Span | None:
@@ -55,18 +60,21 @@ def _head_of(payload: bytes) -> bytes:
 def _span_in(head: bytes) -> Span | None:
     unpacker = msgpack.Unpacker(max_buffer_size=HEAD_BYTES)
     unpacker.feed(head)
-    base = 0
+    found: dict[str, Any] = {}
     for _ in range(unpacker.read_map_header()):
         name = unpacker.unpack()
-        if name == "base":
-            base = unpacker.unpack()
-        if name not in ("base", "records"):
+        if name == "records":
+            break
+        if name in ("epoch", "base"):
+            found[name] = unpacker.unpack()
+        else:
             unpacker.skip()
-        if name != "records":
-            continue
-        records = unpacker.read_array_header()
-        if not records or not unpacker.read_array_header():
-            return None
-        first = unpacker.unpack()
-        return Span(base, first, first + records - 1) if isinstance(first, int) and isinstance(base, int) else None
-    return None
+    else:
+        return None
+    records = unpacker.read_array_header()
+    if not records or not unpacker.read_array_header():
+        return None
+    first, epoch, base = unpacker.unpack(), found.get("epoch"), found.get("base")
+    if not isinstance(first, int) or not isinstance(epoch, bytes) or not isinstance(base, int):
+        return None
+    return Span(epoch, base, first, first + records - 1)

@@ -22,6 +22,8 @@ MAX_TAKEN_WEIGHT = 512 * 1024
 """What one list may weigh: some thousand records. On a slow machine too they must be stored, and answered, well within
 the 2 s after which an agent sends again; and decoded they take up to a hundred times the room."""
 LARGE_BYTES = 2048
+SEVERAL_OF_ONE = 4
+"""From so many batches of an agent on, one that was sent again with another `base` is looked for among them."""
 AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
 MUCH_BYTES = 2 * 1024 * 1024
@@ -89,7 +91,8 @@ class Inbox:
         size = len(message.payload)
         with self._changed:
             queue = self._queues.get(node)
-            if queue is not None and _has_copy(queue, message):
+            waiting = _Waiting(message)
+            if queue is not None and _is_there(queue, waiting):
                 self.copies += 1
                 return False
             if (
@@ -101,7 +104,7 @@ class Inbox:
                 return False
             if queue is None:
                 queue = self._queues[node] = deque()
-            queue.append(_Waiting(message))
+            queue.append(waiting)
             self._bytes += size
             self._size += 1
             if self._size == 1:
@@ -202,10 +205,18 @@ class Inbox:
         return self._size
 
 
-def _has_copy(queue: deque[_Waiting], message: Message) -> bool:
-    """The same bytes on another topic are no copy: only one of the two is where it belongs."""
-    waiting = (one.message for one in islice(queue, MAX_OF_ONE_AGENT))
-    return any(one.payload == message.payload and one.topic == message.topic for one in waiting)
+def _is_there(queue: deque[_Waiting], new: _Waiting) -> bool:
+    """Whether a batch waits already: its very bytes, or where several wait, its records as they were sent before.
+
+    What waits on another topic is no copy: only one of the two is where it belongs.
+    """
+    others = [one for one in islice(queue, MAX_OF_ONE_AGENT) if one.message.topic == new.message.topic]
+    if any(one.message.payload == new.message.payload for one in others):
+        return True
+    span = _span(new) if len(others) >= SEVERAL_OF_ONE else None
+    return span is not None and any(
+        there is not None and there.holds_the_same(span) for there in (_span(one) for one in others)
+    )
 
 
 def _span(waiting: _Waiting) -> Span | None:

@@ -8,6 +8,8 @@ from tinyprof_collector.batch_spans import HEAD_BYTES, Span, ahead, span_of
 from tinyprof_protocol.codec import encode
 from tinyprof_protocol.delivery import Batch, Entry, Evicted
 
+EPOCH = bytes(range(16))
+
 
 @pytest.mark.parametrize("compress", [True, False])
 @given(st.integers(1, 2**53 - 300), st.integers(1, 256), st.integers(0, 300))
@@ -15,7 +17,7 @@ def test_a_batch_tells_where_it_begins_and_ends(compress, first, count, size):
     entries = [Entry(seq, bytes(size)) for seq in range(first, first + count)]
     base = max(1, first - size)
     batch = Batch("lab.pi", bytes(range(16)), base, [Evicted(1, 2, "cap")], entries)
-    assert span_of(encode(batch, compress=compress)) == Span(base, first, first + count - 1)
+    assert span_of(encode(batch, compress=compress)) == Span(bytes(range(16)), base, first, first + count - 1)
 
 
 @given(st.binary(max_size=200))
@@ -41,11 +43,11 @@ def test_what_does_not_tell_tells_nothing():
     ],
 )  # fmt: skip
 def test_what_lies_beyond_a_gap_is_ahead(spans, found):
-    assert ahead([span and Span(1, *span) for span in spans]) == found
+    assert ahead([span and Span(EPOCH, 1, *span) for span in spans]) == found
 
 
 def test_what_does_not_follow_on_from_what_is_owed_is_ahead_though_nothing_older_waits():
-    assert ahead([Span(7, 90, 99)]) == [0]
-    assert ahead([None, Span(7, 91, 99), Span(7, 90, 90)]) == [2, 1]
-    assert ahead([Span(90, 90, 99)]) == []
-    assert ahead([Span(7, 60, 79), Span(60, 80, 80)]) == []  # what was owed meanwhile is not any more
+    assert ahead([Span(EPOCH, 7, 90, 99)]) == [0]
+    assert ahead([None, Span(EPOCH, 7, 91, 99), Span(EPOCH, 7, 90, 90)]) == [2, 1]
+    assert ahead([Span(EPOCH, 90, 90, 99)]) == []
+    assert ahead([Span(EPOCH, 7, 60, 79), Span(EPOCH, 60, 80, 80)]) == []  # what was owed meanwhile is not any more

@@ -54,6 +54,17 @@ def test_where_little_waits_each_agents_batches_go_in_the_order_in_which_they_ca
     assert firsts(inbox.take()) == [("a.a", 1), ("a.a", 901), ("a.a", 11)]
 
 
+def test_a_batch_that_is_sent_again_takes_no_second_place_though_less_is_owed_by_then():
+    inbox = Inbox()
+    for first in (1, 11, 21, 31):
+        assert inbox.put(batch("a.a", 1, first))
+    assert not inbox.put(batch("a.a", 5, 31))
+    assert (len(inbox), inbox.copies, inbox.deferred()) == (4, 1, {})
+    other_epoch = Batch("a.a", bytes([1] * 16), 5, [], [Entry(seq, b"") for seq in range(31, 41)])
+    assert inbox.put(Message("tinyprof/1/00/a.a/records", encode(other_epoch), False, None, None))
+    assert inbox.put(batch("a.a", 5, 31, count=9)), "another batch"
+
+
 def test_agents_are_served_in_turn_and_each_in_its_order():
     inbox = Inbox()
     for number in range(AT_A_TURN + 2):
