@@ -1,9 +1,15 @@
-"""For all tests: what the shell says to `tinyprof` is not said to the tests, nor to the processes that they start."""
+"""For all tests: what the shell says to `tinyprof` is not said to the tests, nor to the processes that they start, and no
+example of a property has a time to keep: machines are shared, and speed is for benchmarks.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 FOR_TESTS = {
     "TINYPROF_FAULT_MINUTES",
