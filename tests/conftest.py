@@ -1,5 +1,6 @@
-"""For all tests: what the shell says to `tinyprof` is not said to the tests, nor to the processes that they start, and no
-example of a property has a time to keep: machines are shared, and speed is for benchmarks.
+"""For all tests: what the shell says to `tinyprof` is not said to the tests, nor to the processes that they start.
+
+No example of a property has a time to keep: machines are shared, and speed is for benchmarks.
 """
 
 import os
