@@ -32,13 +32,25 @@ class StoredNews:
         self._wall_ns = wall_ns
 
     def tell(self, news: list[News]) -> None:
-        """Tells each what concerns it."""
-        now_ns = self._wall_ns()
+        """Tells each what concerns it, also where another cannot take it: then it raises what that one raised."""
+        now_ns, failed = self._wall_ns(), None
         # First what answers requests: whoever hears that a job has finished finds it there.
+        for tell in (self._tell_cache, self._live.stored, self._tell_lookout, self._tell_jobs):
+            try:
+                tell(news, now_ns)
+            except Exception as why:  # noqa: BLE001 - raised below, once all have heard of it
+                failed = failed or why
+        if failed is not None:
+            raise failed
+
+    def _tell_cache(self, news: list[News], now_ns: int) -> None:
         self._cache.take(chain.from_iterable(one.answers() for one in news), self._live.agents(), now_ns)
-        self._live.stored(news, now_ns)
+
+    def _tell_lookout(self, news: list[News], _now_ns: int) -> None:
         for one in news:
             self._lookout.stored(one.new)
+
+    def _tell_jobs(self, news: list[News], now_ns: int) -> None:
         # What the stores held before may still be news of a job: it came while the collector was away.
         of_jobs = [(arrival.node, arrival.record) for one in news for arrival in one.of_jobs]
         if of_jobs:
