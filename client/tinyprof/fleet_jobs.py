@@ -11,7 +11,8 @@ from tinyprof.fleet_errors import BadArgument, FleetError
 from tinyprof.job_bounds import check_job, check_times
 from tinyprof.job_dispatcher import JobDispatcher
 from tinyprof.job_handle import FleetJob
-from tinyprof.request_channel import RequestChannel
+from tinyprof.request_channel import CollectorSilent, RequestChannel
+from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileRequest, Where
 from tinyprof_protocol.names import partition_of
 
@@ -73,11 +74,12 @@ class FleetJobs:
     def again(self, job_id: str) -> FleetJob:
         """A job that was asked for before. Raises FleetError where none knows it, BadArgument for no id."""
         wanted = bytes_of(job_id)
-        for collector in sorted(self._channel.collectors()):
-            reply = self._ask(collector, JobsRequest("list", ids=[wanted]))
-            for view in reply.jobs:
-                request = ProfileRequest(view.job, view.where, repeated=True)
-                return self._dispatcher.submit(request, of_before=True)
+        replies, silent = self._ask_each(self._channel.collectors(), JobsRequest("list", ids=[wanted]))
+        for view in (view for reply in replies.values() for view in reply.jobs):
+            request = ProfileRequest(view.job, view.where, repeated=True)
+            return self._dispatcher.submit(request, of_before=True)
+        if silent:
+            raise CollectorSilent(f"no collector that answers knows a job {job_id}; silent: {', '.join(silent)}")
         raise FleetError(f"no collector knows a job {job_id}; 'tinyprof jobs' lists those that are known")
 
     def listed(self, *, open_only: bool, board: str | None, limit: int) -> list[JobView]:
@@ -103,7 +105,10 @@ class FleetJobs:
         return _once_each(views)
 
     def cancel(self, job_ids: Sequence[str], *, board: str | None) -> int:
-        """Cancels jobs by their ids, or those of a board. Raises ValueError for neither."""
+        """Cancels jobs by their ids, or those of a board; how many that were.
+
+        Raises ValueError for neither, and CollectorSilent where one did not answer, once all others have.
+        """
         if not job_ids and board is None:
             raise ValueError("name jobs by their ids, or a board")
         ref = self._finder.find(board) if board is not None else None
@@ -114,12 +119,19 @@ class FleetJobs:
             ref.board if ref else None,
             limit=1,
         )
-        return sum(self._ask(collector, asked).cancelled for collector in self._collectors(ref))
+        replies, silent = self._ask_each(self._collectors(ref), asked)
+        cancelled = sum(reply.cancelled for reply in replies.values())
+        if silent:
+            raise CollectorSilent(f"{some(cancelled, 'job')} cancelled; no answer from {', '.join(silent)}: ask again")
+        return cancelled
 
     def _collectors(self, ref: BoardRef | None) -> list[str]:
         if ref is not None:
             return [self._channel.owner_of(partition_of(ref.node), ref.node)]
         return sorted(self._channel.collectors())
+
+    def _ask_each(self, collectors: Iterable[str], asked: JobsRequest) -> tuple[dict[str, JobsReply], list[str]]:
+        return self._channel.ask_each(collectors, "jobs", asked, JobsReply, self._timeout_s)
 
     def _ask(self, collector: str, asked: JobsRequest) -> JobsReply:
         return self._channel.ask(collector, "jobs", asked, JobsReply, self._timeout_s)

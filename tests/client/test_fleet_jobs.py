@@ -172,6 +172,26 @@ def test_a_job_is_found_again_by_its_id(collector, address) -> None:
     assert [request.repeated for request in asked(fake)] == [True]
 
 
+def test_a_collector_that_is_silent_hides_no_job_of_another_and_keeps_none_from_being_cancelled(
+    collector, address
+) -> None:
+    job = Job(b"j" * 16, NODE, "host", 5)
+
+    def answer(request: JobsRequest):
+        known = request.ids == [job.id]
+        return [JobsReply([JobView(job, "finished")] if known else [], int(known), int(request.action == "cancel"))]
+
+    collector({"jobs": lambda _: []}, name="frozen", partitions=[0])
+    rest = [n for n in range(16) if n]
+    collector({"boards": boards, "profile": finished, "jobs": answer}, name="well", partitions=rest)
+    with Fleet(address, timeout_s=1.0) as fleet:
+        assert fleet.job(job.id.hex()).result(timeout=20).verdict == "valid"
+        with pytest.raises(FleetError, match=r"no collector that answers knows a job .* silent: frozen"):
+            fleet.job("00" * 16)
+        with pytest.raises(FleetError, match="1 job cancelled; no answer from frozen"):
+            fleet.cancel_jobs([job.id.hex()])
+
+
 def test_jobs_are_listed_in_pages_and_cancelled(collector, address) -> None:
     views = [JobView(Job(n.to_bytes(16), NODE, "host", 5), "queued") for n in range(450)]
 

@@ -123,7 +123,9 @@ class Dispatcher:
         """The lanes that a board may be given a run from, as much as it has under way."""
         load = self._loads.of(board)
         targets: list[Target] = [board] if len(load.runs) < load.window else []
-        presence = self._agents[board[0]].boards.get(board[1])
+        # Another thread may have let go of the agent since it was seen to be there.
+        agent = self._agents.get(board[0])
+        presence = agent.boards.get(board[1]) if agent is not None else None
         if presence is not None and usable(presence) and len(load.runs) < load.shared_window:
             targets += [where for where in self._lanes.wheres() if matches(where, board[0], presence)]
         return targets
