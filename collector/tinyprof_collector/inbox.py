@@ -28,8 +28,8 @@ AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
 MUCH_BYTES = 2 * 1024 * 1024
 """From here on what waits would take several lists, and batches of the newest end are looked for."""
-MUCH_LISTS = 4
-"""The same where it is small: so many lists' messages."""
+MUCH_LISTS = 2
+"""The same where it is small: a turn of all agents would take so many lists."""
 GATHER_FROM = 16
 GATHER_OF_EACH = 8
 GATHER_S = 0.3
@@ -122,7 +122,7 @@ class Inbox:
             self._gather(limit)
             taken: list[Message] = []
             room = MAX_TAKEN_WEIGHT
-            if self._bytes >= MUCH_BYTES or self._size >= MUCH_LISTS * limit:
+            if self._bytes >= MUCH_BYTES or self._is_much(limit):
                 room -= self._take_newest(taken, limit // 2, room // 2)
             else:
                 self._reached.clear()
@@ -152,13 +152,17 @@ class Inbox:
             node = nodes[self._turn_of_newest % len(nodes)]
             self._turn_of_newest += 1
             queue = self._queues[node]
-            places = ahead([_span(waiting) for waiting in queue], self._reached.get(node, 0))
+            spans = [_span(waiting) for waiting in islice(queue, MAX_OF_ONE_AGENT)]
+            places = ahead(spans, self._reached.get(node, 0))
             for at in sorted(places, reverse=True):
                 message = queue[at].message
                 del queue[at]
                 weight += self._leave(message)
                 taken.append(message)
         return weight
+
+    def _is_much(self, limit: int) -> bool:
+        return min(self._size, AT_A_TURN * len(self._queues)) >= MUCH_LISTS * limit
 
     def _one_round(self, taken: list[Message], limit: int, room: int) -> int:
         """A turn of each agent, as far as there is room; returns what they weigh."""
