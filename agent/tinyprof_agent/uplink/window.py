@@ -172,6 +172,8 @@ class Window:
                 if not flight.owes:
                     del self.flights[flight.number]
                     continue
+            # What was the newest when a silence began is not by its end: it makes room for what is.
+            flight.newest = flight.newest and not flight.silent
             flight.delay_s = FIRST_DELAY_S
             flight.due_s = min(flight.due_s, now_s + FIRST_DELAY_S * self.rng.uniform(1.0, 1.0 + JITTER))
 
@@ -237,7 +239,8 @@ class Window:
         return Want(view.epoch, *gaps[-1], newest=True) if gaps else None
 
     def _has_place(self, newest: bool) -> bool:
-        return self.places_taken(newest) < (NEWEST_PLACES if newest else OLDEST_PLACES)
+        taken, others = self.places_taken(newest), self.places_taken(not newest)
+        return taken < (NEWEST_PLACES if newest else OLDEST_PLACES) and taken + others < OLDEST_PLACES + NEWEST_PLACES
 
     def _gaps(self, view: EpochView) -> list[tuple[int, int]]:
         """What of an epoch is neither accounted nor under way."""

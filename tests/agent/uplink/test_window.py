@@ -159,6 +159,18 @@ def test_after_a_long_silence_batches_are_soon_as_large_as_ever(silent_s: float,
     assert taken <= rounds, "a round for what was under way, and then windows full of large batches"
 
 
+def test_after_a_silence_what_is_newest_by_then_does_not_wait_for_what_was_when_it_began() -> None:
+    made = window(EpochView(NEW, 1, 8, 8))
+    fill(made, size=1)
+    now_s = unanswered(made, 0.0, 40, size=1)
+    made.refresh([EpochView(NEW, 1, 3000, 3000)])
+    assert fill(made, now_s, size=100) == []
+    made.settled(NEW, [(1, 4)], now_s)
+    sent = fill(made, now_s, size=100)
+    assert [(want.first, want.last) for want in sent if want.newest] == [(2901, 3000), (2801, 2900)]
+    assert made.places_taken(newest=True) + made.places_taken(newest=False) == 8
+
+
 @given(st.sets(st.integers(1, 400), min_size=1, max_size=3), st.sampled_from([1, 7, 100, 256]))
 @settings(max_examples=40, deadline=None)
 def test_records_that_are_never_answered_are_found_and_all_others_arrive(never: set[int], size: int) -> None:
