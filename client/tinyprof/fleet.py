@@ -63,6 +63,7 @@ class Fleet:
 
     All methods raise FleetError (BrokerUnreachable, NoCollector, CollectorSilent) where nobody can answer,
     RequestFailed where a collector says no, and UnknownBoard (with the nearest names) for a board that is not there.
+    `monotonic_s` is the clock of its waits for collectors that have not shown yet.
     """
 
     def __init__(
@@ -72,12 +73,13 @@ class Fleet:
         timeout_s: float = REPLY_WITHIN_S,
         ids: Callable[[int], bytes] = os.urandom,
         wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
         self._wall_ns = wall_ns
         self._timeout_s = timeout_s
-        self._channel = RequestChannel(address, ids=ids)
-        self._finder = BoardFinder(self._boards_of, time.monotonic, self._channel.settling)
+        self._channel = RequestChannel(address, ids=ids, clock=monotonic_s)
+        self._finder = BoardFinder(self._boards_of, monotonic_s, self._channel.settling)
         self._jobs = FleetJobs(self._channel, self._finder, ids, wall_ns, timeout_s)
 
     def __enter__(self) -> Self:

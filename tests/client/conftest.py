@@ -13,7 +13,7 @@ from tinyprof.embedded_broker import EmbeddedBroker
 from tinyprof_protocol import topics
 from tinyprof_protocol.broker_address import BrokerAddress, parse_broker
 from tinyprof_protocol.codec import decode, encode
-from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
+from tinyprof_protocol.connection import Connection, Hooks, Message, Publication, Published
 from tinyprof_protocol.jobs import JobsRequest, ProfileRequest
 from tinyprof_protocol.presence import CollectorStatus
 from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Repetition, Result
@@ -58,7 +58,7 @@ class FakeCollector:
         self.connection = Connection(
             self.address,
             self.name,
-            Hooks(on_message=self._on_message, on_connected=self._on_connected),
+            Hooks(on_message=self._on_message, on_connected=self._on_connected, on_published=self._on_published),
             subscriptions=[(topics.requests(self.name), 1)],
         )
 
@@ -76,7 +76,11 @@ class FakeCollector:
 
     def _on_connected(self) -> None:
         self.connection.publish(self.status("online"))
-        self.up.set()
+
+    def _on_published(self, what: Published) -> None:
+        """The broker has its status, so that whoever connects after this is told of it at once."""
+        if what.outcome == "acknowledged":
+            self.up.set()
 
     def _on_message(self, message: Message) -> None:
         kind = topics.parse(message.topic).request

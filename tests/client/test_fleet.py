@@ -64,6 +64,25 @@ def row(node, stored):
     return LedgerRow(node, EPOCH, head=stored, stored=stored, verified=stored)
 
 
+class HaltedClock:
+    """Seconds that stand still until `step_s` is set, and then go on by so much at each look."""
+
+    def __init__(self) -> None:
+        self.now_s = self.step_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+def wait_until_heard(fleet: Fleet, *names: str) -> None:
+    """Until their statuses have come, however slow broker and machine are."""
+    deadline = time.monotonic() + 30
+    while fleet._channel.live_now() != sorted(names):
+        assert time.monotonic() < deadline, fleet._channel.live_now()
+        time.sleep(0.01)
+
+
 def test_boards_come_in_pages_and_in_order(collector, broker) -> None:
     many = [summary(f"b{number:03}") for number in range(450)]
     collector(boards_answer(*many))
@@ -172,8 +191,12 @@ def test_an_unknown_board_gets_the_nearest_name(collector, address) -> None:
 def test_a_partition_without_owner_names_the_live_collectors(collector, address) -> None:
     own = partition_of(NODE)
     collector(boards_answer(), name="other", partitions=[p for p in range(16) if p != own])
-    with Fleet(address) as fleet, pytest.raises(NoCollector, match=f"partition {own:02d}.*live are other"):
-        fleet.find(f"{NODE}/host")
+    clock = HaltedClock()
+    with Fleet(address, monotonic_s=clock) as fleet:
+        wait_until_heard(fleet, "other")
+        clock.step_s = 0.5
+        with pytest.raises(NoCollector, match=f"partition {own:02d}.*live are other"):
+            fleet.find(f"{NODE}/host")
 
 
 def test_a_failure_is_an_exception_with_its_code(collector, address) -> None:
