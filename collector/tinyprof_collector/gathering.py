@@ -21,7 +21,10 @@ class Gathering:
         self._handed_over_s: float | None = None
 
     def take(self, limit: int, timeout_s: float | None) -> list[Message]:
-        """Up to `limit` messages, or some thousand records; waits up to `timeout_s` for the first."""
+        """Up to `limit` messages, or some thousand records; waits up to `timeout_s` for the first.
+
+        A source that is closed is not waited for.
+        """
         waited = len(self._source) > 0 and self._handed_over_s is not None
         taken = self._source.take(limit, timeout_s)
         if not taken:
@@ -34,6 +37,8 @@ class Gathering:
             if left_s <= 0:
                 break
             more = self._source.take(limit - len(taken), left_s)
+            if not more:  # the time is over, or the source is closed: nothing more comes
+                break
             weight += sum(map(weight_of, more))
             taken += more
         self._handed_over_s = self._monotonic_s()

@@ -13,7 +13,7 @@ from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Poison, Quarantine
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
-from tinyprof_collector.verification import batched, held_runs, stored_runs
+from tinyprof_collector.verification import ask_on, batched, held_runs, never, stored_runs
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.topics import agent_topic
 
@@ -25,13 +25,21 @@ class Intake:
     """The steps between a plan and its acknowledgements. One thread at a time."""
 
     def __init__(
-        self, stores: Sequence[Store], quarantine: Quarantine, ledger: Ledger, clock: Callable[[], int], counts: Counts
+        self,
+        stores: Sequence[Store],
+        quarantine: Quarantine,
+        ledger: Ledger,
+        clock: Callable[[], int],
+        counts: Counts,
+        is_over: Callable[[], bool] = never,
     ) -> None:
+        """Once `is_over` says so the stores are asked nothing more of what they hold: that may be many questions."""
         self._stores = list(stores)
         self._quarantine = quarantine
         self._ledger = ledger
         self._clock = clock
         self._counts = counts
+        self._is_over = is_over
         self.to_answer: dict[Key, Pairs] = {}
         """What batches asked for that are accounted and not answered yet."""
         self.news: list[News] = []
@@ -51,13 +59,18 @@ class Intake:
         return plan
 
     def recall(self) -> None:
-        """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored."""
+        """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored.
+
+        Raises StoreFailed, also where there is no time left for it; an account that was asked of is not asked again.
+        """
         for accounts in batched(self._ledger.unrecalled(), EPOCHS_AT_ONCE):
+            ask_on(self._is_over)
             keys = [(account.node, account.epoch) for account in accounts]
             held = zip(*(store.counts(keys) for store in self._stores), strict=True)
             for account, counts in zip(accounts, held, strict=True):
                 # Nearly always nothing is there, because nothing was lost.
-                runs = stored_runs(self._stores, account.node, account.epoch) if min(counts) else []
+                at = (account.node, account.epoch)
+                runs = stored_runs(self._stores, *at, self._is_over) if min(counts) else []
                 self._counts.add("recalled", self._ledger.recall(account, runs))
 
     def take_in(self, plan: Plan, messages: int) -> None:
@@ -156,7 +169,7 @@ class Intake:
             account = self._ledger.find(node, epoch)
             for pair in ranges:
                 for first, last in account.accounted.absent(*pair) if account else [pair]:
-                    runs = held_runs(self._stores, node, epoch, first, last)
+                    runs = held_runs(self._stores, node, epoch, first, last, is_over=self._is_over)
                     held.extend((node, epoch, a, b) for a, b in runs)
         return held
 

@@ -6,6 +6,7 @@ and every step of the accounting may be repeated.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -100,7 +101,8 @@ class Pipeline:
         self._load()
         self._waiting: list[Message] = []
         self._counts = Counts()
-        self._intake = Intake(stores, quarantine, self._ledger, clock, self._counts)
+        self._ask_until_s = math.inf
+        self._intake = Intake(stores, quarantine, self._ledger, clock, self._counts, self._asked_enough)
         self._replay = Replay(self._intake, quarantine, self._ledger, self._keep)
         self.holding: Holding | None = None
         """Set while a store, the state or the quarantine takes nothing: critical."""
@@ -135,6 +137,13 @@ class Pipeline:
                 log.info("records are taken again after: %s", self.holding.reason)
                 self.holding = None
             return sacks
+
+    def ask_until(self, at_s: float) -> None:
+        """From then on (monotonic, seconds) the stores are asked no more what they hold: for a stop. Does not wait.
+
+        After a lost state that may be thousands of questions. What needs their answers is held as if a store were gone.
+        """
+        self._ask_until_s = at_s
 
     def note_status(self, status: AgentStatus) -> None:
         """Takes in what an agent says it still owes. Kept with the next `process`."""
@@ -200,6 +209,9 @@ class Pipeline:
             return QuarantineReply(items, self._quarantine.total(request.node), discarded)
 
     # ---- the way through
+
+    def _asked_enough(self) -> bool:
+        return self._monotonic() >= self._ask_until_s
 
     def _admit(self, messages: Sequence[Message]) -> None:
         room = len(messages) if self.holding is None else self._settings.max_held - len(self._waiting)

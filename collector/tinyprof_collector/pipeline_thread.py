@@ -83,10 +83,10 @@ class PipelineThread:
         return self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> bool:
-        """Works off what waits for at most `timeout_s`, then ends; False if the thread does not."""
-        self._finish_by_s = self._monotonic_s() + timeout_s
+        """Works off what waits for half of `timeout_s`, then ends; False if the thread has not after the whole."""
+        self._finish_by_s = self._monotonic_s() + timeout_s / 2
         self._stopping.set()
-        self._thread.join(timeout_s + TAKE_TIMEOUT_S)
+        self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def post(self, function: Callable[[], Any]) -> None:

@@ -1,12 +1,12 @@
 """Asks the stores themselves what they hold: for the ledger, and where the accounts cannot know."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
-from tinyprof_collector.stores.store import Store
+from tinyprof_collector.stores.store import Store, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.ranges import RangeSet
 from tinyprof_protocol.requests import LedgerRow
@@ -18,6 +18,17 @@ MAX_RECALL_QUESTIONS = 8192
 """Asked once for an epoch, and only where the state was lost."""
 
 
+def never() -> bool:
+    """Nobody is in a hurry."""
+    return False
+
+
+def ask_on(is_over: Callable[[], bool]) -> None:
+    """Raises StoreFailed where the time for questions is over; they are asked again after the next start."""
+    if is_over():
+        raise StoreFailed("the collector stops: what the stores hold is asked after its next start")
+
+
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of `size`."""
     left = iter(items)
@@ -26,17 +37,25 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def held_runs(
-    stores: Sequence[Store], node: str, epoch: bytes, first: int, last: int, questions: int = MAX_QUESTIONS
+    stores: Sequence[Store],
+    node: str,
+    epoch: bytes,
+    first: int,
+    last: int,
+    questions: int = MAX_QUESTIONS,
+    is_over: Callable[[], bool] = never,
 ) -> Pairs:
     """The runs of seqs from `first` to `last` that every store holds, found by halving. Raises StoreFailed.
 
     Mostly one question is enough, because nothing or all is there. After `questions` the rest is taken as not held.
+    Once `is_over` says so nothing more is asked, and it fails.
     """
     runs = RangeSet()
     open_ranges = [(first, last)]
     for _ in range(questions):
         if not open_ranges:
             break
+        ask_on(is_over)
         a, b = open_ranges.pop()
         held = min(store.count(node, epoch, a, b).held for store in stores)
         if held == b - a + 1:
@@ -47,13 +66,17 @@ def held_runs(
     return runs.pairs()
 
 
-def stored_runs(stores: Sequence[Store], node: str, epoch: bytes) -> Pairs:
-    """All runs of an epoch's seqs that every store holds; one question where nothing is held. Raises StoreFailed."""
+def stored_runs(stores: Sequence[Store], node: str, epoch: bytes, is_over: Callable[[], bool] = never) -> Pairs:
+    """All runs of an epoch's seqs that every store holds; one question where nothing is held.
+
+    Raises StoreFailed, also once `is_over` says so.
+    """
     total = min(store.count(node, epoch).held for store in stores)
     last = total
     while last and last < MAX_SEQ and min(store.count(node, epoch, 1, last).held for store in stores) < total:
+        ask_on(is_over)
         last = min(2 * last, MAX_SEQ)
-    return held_runs(stores, node, epoch, 1, last, MAX_RECALL_QUESTIONS) if total else []
+    return held_runs(stores, node, epoch, 1, last, MAX_RECALL_QUESTIONS, is_over) if total else []
 
 
 def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tuple[str, bytes], dict[str, StoreCount]]:

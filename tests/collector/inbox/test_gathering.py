@@ -1,7 +1,9 @@
 """Gathering: a bounded wait for more after the first message."""
 
+import itertools
+
 from tinyprof_collector.gathering import Gathering
-from tinyprof_collector.inbox import LARGE_BYTES, MAX_TAKEN_WEIGHT, weight_of
+from tinyprof_collector.inbox import LARGE_BYTES, MAX_TAKEN_WEIGHT, Inbox, weight_of
 from tinyprof_protocol.connection import Message
 
 
@@ -69,3 +71,13 @@ def test_what_came_while_the_list_before_was_stored_has_waited_already():
     coming.now_s = 9.0
     assert len(gathering.take(1024, 0.05)) == 1, "its time is over: it goes at once"
     assert coming.now_s == 9.0
+
+
+def test_a_source_that_is_closed_is_not_waited_for():
+    inbox = Inbox()
+    inbox.put(Message("tinyprof/1/00/lab.a/records", b"one", False, None, None))
+    inbox.close()
+    looks = itertools.count()  # of a clock that goes on by a tenth of a second at each
+    gathering = Gathering(inbox, 10.0, lambda: next(looks) / 10)
+    assert [message.payload for message in gathering.take(8, 0.05)] == [b"one"]
+    assert next(looks) < 10

@@ -368,3 +368,27 @@ def test_batches_at_their_base_do_not_make_ranges_without_end(bench, make):
     (sack,) = make.sacks(bench.pipeline.process([make.batch_message([], base=40_000)]))
     assert (sack.cum, sack.ranges) == (39_999, [])
     assert bench.pipeline.deferred()[make.node] == deferred
+
+
+def test_a_stop_ends_the_questions_after_a_lost_state_and_the_next_start_asks_them_all(bench, make):
+    scattered = [*range(1, 8), *range(12, 300, 2)]
+    bench.pipeline.process([make.batch_message(scattered, base=1)])
+    bench.restart(lose_state=True)
+    asked, count = [], bench.store.count
+
+    def slow_count(*what):
+        asked.append(what)
+        bench.now_s += 0.1
+        return count(*what)
+
+    bench.store.count = slow_count
+    bench.pipeline.ask_until(bench.now_s + 2.0)
+    assert bench.pipeline.process([make.batch_message([300], base=1)]) == []
+    assert 0 < len(asked) <= 21, "each question takes a tenth of a second, and there are two seconds for them"
+    assert "the collector stops" in bench.pipeline.holding.reason
+    assert make.stored_seqs(bench.folder) == scattered, "nothing new before it is known what was there"
+    bench.restart()
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([300], base=1)]))
+    assert sack.cum == 7
+    assert row(bench).stored == len(scattered) + 1
+    assert bench.pipeline.counters()["recalled"] == len(scattered)

@@ -166,3 +166,26 @@ def test_while_nothing_can_be_stored_lists_stay_at_the_source_and_errands_are_ru
     source.lists.put([message("b")])
     assert thread.stop(WAIT_S)
     assert len(source) == 1
+
+
+def test_at_a_stop_half_of_the_time_is_for_what_waits_and_the_rest_for_the_end():
+    """What is left over comes again; a thread that used up all of its time could not end in it."""
+    source, now_s, worked = Source(), [0.0], []
+
+    def process(messages):
+        if messages:
+            worked.append(len(messages))
+            now_s[0] += 1.0
+        return []
+
+    thread = PipelineThread(
+        source, process, lambda _: 1, lambda: None,
+        take_batches=8, refresh_interval_s=1e9, monotonic_s=lambda: now_s[0],
+    )  # fmt: skip
+    for number in range(50):
+        source.lists.put([message(str(number))])
+    thread.post(lambda: thread._stopping.wait(WAIT_S))  # it begins once the stop is under way
+    thread.start()
+    assert thread.stop(WAIT_S)
+    assert len(worked) == WAIT_S / 2
+    assert len(source) == 50 - WAIT_S / 2
