@@ -326,7 +326,7 @@ def test_cutting_says_so():
     assert history.truncated
     rows = [LedgerRow("l.p", noise(16, n), n, cause=noise(60, n).hex()) for n in range(9000)]
     ledger = decode(fit(LedgerReply(rows, True)), LedgerReply)
-    assert ledger.problems == [f"only the first {len(ledger.rows)} rows fit this reply; ask for one node"]
+    assert ledger.problems == [f"only the first {len(ledger.rows):,} rows fit this reply; ask for one node"]
     status = decode(fit(status_with(6000)), StatusReply)
     assert status.collector.reasons == [f"only {len(status.agents)} of the agents fit this reply"]
     assert status.boards_by_health == {"healthy": 6000}
