@@ -4,7 +4,8 @@ import pytest
 from job_site import JobSite
 from roles import HERE, until
 
-from tinyprof.job_handle import JobFailed
+from tinyprof.fleet import Fleet
+from tinyprof.job_handle import FleetJob, JobFailed
 
 
 @pytest.fixture
@@ -18,6 +19,13 @@ def make_site(tmp_path, broker):
     yield make
     for site in made:
         site.stop()
+
+
+def started(fleet: Fleet) -> FleetJob:
+    """A job that its board is at."""
+    job = fleet.submit("b0", suite="instant")
+    until("it has started", lambda: job.state == "started")
+    return job
 
 
 def test_a_collector_killed_between_keeping_and_sending_sends_it_after_its_restart(make_site):
@@ -40,8 +48,7 @@ def test_a_collector_killed_while_a_job_runs_has_its_result_after_the_restart(ma
     site = make_site().start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
         site.collector.kill()
         site.release()
         site.start_collector()
@@ -53,8 +60,7 @@ def test_a_client_that_goes_and_asks_again_by_the_id_has_the_same_result(make_si
     site = make_site().start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
     site.release()
     with site.connect() as fleet:
         first = fleet.job(job.id).result(timeout=60)
@@ -85,8 +91,7 @@ def test_an_agent_killed_once_while_a_job_runs_finishes_it_as_a_second_attempt(m
     site = make_site().start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
         site.agent.kill()
         site.release()
         site.start_agent()
@@ -98,8 +103,7 @@ def test_a_job_that_its_agent_lost_ends_as_cancelled_as_soon_as_the_agent_says_t
     site = make_site().start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
         site.agent.kill()
         job.cancel()
         until("it is known to be away", lambda: "offline" in fleet.health()["agents"])
@@ -115,8 +119,7 @@ def test_an_agent_told_to_stop_finishes_what_runs(make_site):
     site = make_site(more="finish_s = 60.0").start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
         assert site.agent.process is not None
         site.agent.process.terminate()
         until("it is to stop", lambda: site.agent.said("the agent stops"))
@@ -179,8 +182,7 @@ def test_cancelled_while_it_runs(make_site):
     site = make_site().start()
     site.hold()
     with site.connect() as fleet:
-        job = fleet.submit("b0", suite="instant")
-        until("it has started", lambda: job.state == "started")
+        job = started(fleet)
         job.cancel()
         assert job.wait(60)
     assert (job.state, site.results()) == ("cancelled", {})

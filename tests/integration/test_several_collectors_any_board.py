@@ -4,105 +4,34 @@ serves that one, and the job is one with one result whatever dies or is handed o
 
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
 
-import instant_agent
 import pytest
-from brokers import make_broker
-from influxd import Influxd
-from redis_server import RedisServer
-from roles import HERE, Role, until
-from several_site import AGENTS, ALL, HALVES, HIGH, SeveralSite
+from roles import until
+from several_job_site import BOARDS, redis_in, several_job_site
+from several_site import ALL, HALVES, HIGH
 
 import tinyprof
-from tinyprof.board_names import BoardRef
-from tinyprof.fleet import Fleet, FleetError
+from tinyprof.fleet import Fleet
 from tinyprof.fleet_jobs import Place
 from tinyprof.job_handle import FleetJob
 from tinyprof_protocol.jobs import Where
-from tinyprof_protocol.records import Result
 
 LAB = Where(site="lab")
 """All boards there are."""
-NEAR, FAR = BoardRef("lab.bench", "bench-0"), BoardRef("lab.one", "one-0")
+FAR, NEAR = BOARDS
 """The first choice of all jobs here, which collector two serves; and the one that collector one serves."""
-
-
-class AnyBoardSite(SeveralSite):
-    """An agent on each half whose board answers at once, but while it is held."""
-
-    def _make_agent_of(self, name: str) -> Role:
-        config = self.folder / f"{name}.toml"
-        config.write_text(instant_agent.configuration(self.broker.url, self.folder, [f"{name}-0"], name))
-        hold = str(self.folder / f"hold-{name}-0")
-        self.roles.append(
-            Role(name, self.folder, [str(HERE / "instant_agent.py"), "--config", str(config), "--hold", hold])
-        )
-        return self.roles[-1]
-
-    def start(self, shares: dict[str, str]) -> None:
-        for name, partitions in shares.items():
-            self.serve(name, partitions)
-        for agent in self.agents.values():
-            agent.start()
-            agent.wait_for("the agent is ready")
-        until("the boards are known", self._boards_are_known)
-
-    def _boards_are_known(self) -> bool:
-        with suppress(FleetError), self.fleet(3.0) as fleet:
-            return len(fleet.boards().boards) == len(AGENTS)
-        return False
-
-    def hold(self, *boards: BoardRef) -> None:
-        for one in boards:
-            (self.folder / f"hold-{one.board}").touch()
-
-    def release(self, *boards: BoardRef) -> None:
-        for one in boards:
-            (self.folder / f"hold-{one.board}").unlink()
-
-    def keep_busy(self, fleet: Fleet, *boards: BoardRef) -> list[FleetJob]:
-        """Boards that have a run of their own which goes on until they are released."""
-        self.hold(*boards)
-        jobs = [fleet.submit(f"{one.node}/{one.board}", suite="instant", use_cache=False) for one in boards]
-        until("they are at it", lambda: all(job.state == "started" for job in jobs))
-        return jobs
-
-    def results(self) -> Counter[str]:
-        """How many results each job has in the database."""
-        bodies = [record.body for _, _, record in self.stored()]
-        return Counter(body.job_id.hex() for body in bodies if isinstance(body, Result) and body.job_id is not None)
-
-    def offered(self, redis: RedisServer) -> int:
-        """How many runs the collectors offer to each other."""
-        with redis.client() as client:
-            return len(client.keys("*:job-offer:*"))
 
 
 @pytest.fixture
 def redis(tmp_path):
-    (tmp_path / "redis").mkdir()
-    running = RedisServer(tmp_path / "redis").start()
-    yield running
-    running.stop()
+    with redis_in(tmp_path / "redis") as running:
+        yield running
 
 
 @pytest.fixture
 def site(tmp_path, redis):
-    with ExitStack() as closing:
-        (tmp_path / "influxd").mkdir()
-        database = Influxd(tmp_path / "influxd").start()
-        closing.callback(database.stop)
-        broker = make_broker("mosquitto", tmp_path)
-        broker.start()
-        closing.callback(broker.stop)
-        made = AnyBoardSite(tmp_path, broker, database, redis)
-        for role in made.roles:
-            closing.callback(role.kill)
+    with several_job_site(tmp_path, redis) as made:
         yield made
-        for role in made.roles:
-            if role.running():
-                role.thaw()
 
 
 def submit(fleet: Fleet, count: int = 1, within_s: float = 300.0) -> list[FleetJob]:
