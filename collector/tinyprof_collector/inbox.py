@@ -74,7 +74,7 @@ class Inbox:
         self._bytes = 0
         self._turn_of_newest = 0
         self._reached: dict[str, int] = {}
-        """By node, while much waits: the seq that follows on its oldest batches that were handed over."""
+        """By node, while much waits and something of it: what follows on its oldest batches that were handed over."""
         self.copies = 0
         """Batches that fell because they waited here already."""
         self._closed = False
@@ -180,6 +180,8 @@ class Inbox:
                     break
             if queue:
                 self._queues[node] = queue
+            else:
+                self._reached.pop(node, None)
             if weight >= room or len(taken) >= limit:
                 break
         return weight

@@ -6,7 +6,7 @@ Nothing is changed here. A plan may be thrown away and made again, which is what
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE, Pairs, runs_of
+from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE, Account, Pairs, runs_of
 from tinyprof_collector.decoding import Decoded, Unfit, arrivals_of, open_batch
 from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.news import News
@@ -118,24 +118,14 @@ def add_to_plan(
         plan.deferred.append(batch.node)
         return
     work = Work(batch, pairs, len(plan.arrivals))
-    fresh = account is None or account.accounted.highest < span[0] or not account.accounted.within(*span)
-    fresh = fresh and (planned.highest < span[0] or not planned.within(*span))
-    fresh = fresh and span[0] >= batch.base and len(set(seqs)) == len(seqs)
-    taken: set[int] = set()
-    due: list[int] = []
-    for n, seq in () if fresh else enumerate(seqs):
-        known = seq < batch.base if account is None else not account.is_due(seq)
-        evicted_below = account is not None and seq in account.evicted
-        if known or seq in taken or seq in planned or (seq < batch.base and not evicted_below):
-            work.resent += 1
-        else:
-            taken.add(seq)
-            due.append(n)
-    entries = batch.records if fresh else [batch.records[n] for n in due]
+    due = _due(batch, seqs, span, account, planned)
+    entries = batch.records
+    if len(due) < len(seqs):
+        work.resent = len(seqs) - len(due)
+        entries = [entries[n] for n in due]
+        records = [records[n] for n in due] if records is not None else None
     if records is None:
         records = arrivals_of(batch, entries)
-    elif not fresh:
-        records = [records[n] for n in due]
     _judge_records(plan, work, entries, records, topic)
     if work.count:
         prepare(plan, plan.arrivals[work.first :])
@@ -144,6 +134,25 @@ def add_to_plan(
     if batch.evicted:
         plan.evicting.setdefault(key, []).extend((evicted.first, evicted.last) for evicted in batch.evicted)
     plan.works.append(work)
+
+
+def _due(
+    batch: Batch, seqs: list[int], span: tuple[int, int], account: Account | None, planned: RangeSet
+) -> Sequence[int]:
+    """The places of the records that are owed and that this plan does not take in already, each seq once."""
+    fresh = account is None or account.accounted.highest < span[0] or not account.accounted.within(*span)
+    fresh = fresh and (planned.highest < span[0] or not planned.within(*span))
+    if fresh and span[0] >= batch.base and len(set(seqs)) == len(seqs):
+        return range(len(seqs))
+    taken: set[int] = set()
+    due: list[int] = []
+    for n, seq in enumerate(seqs):
+        known = seq < batch.base if account is None else not account.is_due(seq)
+        evicted_below = account is not None and seq in account.evicted
+        if not (known or seq in taken or seq in planned or (seq < batch.base and not evicted_below)):
+            taken.add(seq)
+            due.append(n)
+    return due
 
 
 def _judge_records(
