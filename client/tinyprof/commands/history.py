@@ -38,7 +38,6 @@ def command(
     from tinyprof.metric_names import UnknownMetric, check_metric
     from tinyprof.plot import draw
     from tinyprof.terminal import WrongUse
-    from tinyprof_protocol.counts_text import some
     from tinyprof_protocol.series import ALL_SERIES
 
     try:
@@ -69,6 +68,12 @@ def command(
         click.echo(_listing(reply, f"{'~' if estimated else ''}{metric} {unit}", every=every))
         if estimated:
             click.echo("~ estimated, from low to high: an emulator counts instructions, not time", err=True)
+    _tell_left_out(reply, limit)
+
+
+def _tell_left_out(reply: "HistoryReply", limit: int) -> None:
+    from tinyprof_protocol.counts_text import some
+
     if reply.others:
         verb = "is" if reply.others == 1 else "are"
         click.echo(
