@@ -1,31 +1,26 @@
-"""Which of an agent's waiting batches come from the newest end of its spool. Pure.
-
-While an agent has a backlog it sends from both ends: oldest first, and a few of the newest, which are of now. Its
-batches say where they begin and what the lowest seq is that the agent still owes (`base`): what does not follow on from
-there is from the newest end.
-"""
+"""What a waiting batch holds, told from its first bytes without decoding it. Pure."""
 
 import zlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
+
+from tinyprof_protocol.delivery import MAX_LIVE_RECORDS
 
 HEAD_BYTES = 1024
 """So much of a batch is looked at: its node, epoch, base and evicted ranges, unless there are many of these."""
 
 
 class Span(NamedTuple):
-    """The seqs that a batch holds, if they follow on each other, and the lowest that its agent owed at the time."""
+    """The seqs that a batch holds, if they follow on each other."""
 
     epoch: bytes
-    base: int
     first: int
     last: int
 
-    def holds_the_same(self, other: "Span") -> bool:
-        """Whether two batches of an agent hold the same records."""
-        return (self.epoch, self.first, self.last) == (other.epoch, other.first, other.last)
+    def is_live(self) -> bool:
+        """Whether it is as small as a batch of results of now, which does not wait behind backlogs."""
+        return self.last - self.first < MAX_LIVE_RECORDS
 
 
 def span_of(payload: bytes) -> Span | None:
@@ -34,21 +29,6 @@ def span_of(payload: bytes) -> Span | None:
         return _span_in(_head_of(payload))
     except (zlib.error, ValueError, TypeError, msgpack.UnpackException):
         return None
-
-
-def ahead(spans: Sequence[Span | None], reached: int = 0) -> list[int]:
-    """The places of those batches that lie beyond a gap, lowest first; of batches that do not tell none does.
-
-    `reached` is the seq that follows on the oldest batches that were handed over before.
-    """
-    known = sorted((span.first, span.last, at) for at, span in enumerate(spans) if span is not None)
-    follows = max((span.base for span in spans if span is not None), default=0)
-    follows = max(follows, reached)
-    for number, (first, last, _) in enumerate(known):
-        if first > follows:
-            return [at for _, _, at in known[number:]]
-        follows = max(follows, last + 1)
-    return []
 
 
 def _head_of(payload: bytes) -> bytes:
@@ -60,13 +40,13 @@ def _head_of(payload: bytes) -> bytes:
 def _span_in(head: bytes) -> Span | None:
     unpacker = msgpack.Unpacker(max_buffer_size=HEAD_BYTES)
     unpacker.feed(head)
-    found: dict[str, Any] = {}
+    epoch: Any = None
     for _ in range(unpacker.read_map_header()):
         name = unpacker.unpack()
         if name == "records":
             break
-        if name in ("epoch", "base"):
-            found[name] = unpacker.unpack()
+        if name == "epoch":
+            epoch = unpacker.unpack()
         else:
             unpacker.skip()
     else:
@@ -74,7 +54,7 @@ def _span_in(head: bytes) -> Span | None:
     records = unpacker.read_array_header()
     if not records or not unpacker.read_array_header():
         return None
-    first, epoch, base = unpacker.unpack(), found.get("epoch"), found.get("base")
-    if not isinstance(first, int) or not isinstance(epoch, bytes) or not isinstance(base, int):
+    first = unpacker.unpack()
+    if not isinstance(first, int) or not isinstance(epoch, bytes):
         return None
-    return Span(epoch, base, first, first + records - 1)
+    return Span(epoch, first, first + records - 1)

@@ -1,8 +1,8 @@
 """Batches between the MQTT thread and the pipeline: a few of each agent, handed over in lists, agents in turn.
 
 Nothing here has been acknowledged, so that anything may fall: the agent sends it again. What falls is counted. Where
-much waits, what comes from the newest end of an agent's spool has half of each list to itself: results of now do not
-wait behind the backlogs of all agents.
+much waits, small batches, such as those of results of now, have half of each list to themselves, in the order in which
+they came: they do not wait behind the backlogs of all agents.
 """
 
 import threading
@@ -11,7 +11,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from tinyprof_collector.batch_spans import Span, ahead, span_of
+from tinyprof_collector.batch_spans import Span, span_of
 from tinyprof_collector.counts import Counts
 from tinyprof_protocol.connection import Message
 
@@ -27,7 +27,7 @@ SEVERAL_OF_ONE = 4
 AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
 MUCH_BYTES = 2 * 1024 * 1024
-"""From here on what waits would take several lists, and batches of the newest end are looked for."""
+"""From here on what waits would take several lists, and small batches are looked for."""
 MUCH_LISTS = 2
 """The same where it is small: a turn of all agents would take so many lists."""
 GATHER_FROM = 16
@@ -49,6 +49,8 @@ class _Waiting(Struct, gc=False):
     """A batch that waits; its span is looked for when it is wanted, once."""
 
     message: Message
+    number: int
+    """By which it came."""
     span: Span | None = None
     looked: bool = False
 
@@ -72,9 +74,7 @@ class Inbox:
         self._queues: dict[str, deque[_Waiting]] = {}
         self._size = 0
         self._bytes = 0
-        self._turn_of_newest = 0
-        self._reached: dict[str, int] = {}
-        """By node, while much waits and something of it: what follows on its oldest batches that were handed over."""
+        self._came = 0
         self.copies = 0
         """Batches that fell because they waited here already."""
         self._closed = False
@@ -91,7 +91,7 @@ class Inbox:
         size = len(message.payload)
         with self._changed:
             queue = self._queues.get(node)
-            waiting = _Waiting(message)
+            waiting = _Waiting(message, self._came)
             if queue is not None and _is_there(queue, waiting):
                 self.copies += 1
                 return False
@@ -107,6 +107,7 @@ class Inbox:
             queue.append(waiting)
             self._bytes += size
             self._size += 1
+            self._came += 1
             if self._size == 1:
                 self._changed.notify()
         return True
@@ -123,9 +124,7 @@ class Inbox:
             taken: list[Message] = []
             room = MAX_TAKEN_WEIGHT
             if self._bytes >= MUCH_BYTES or self._is_much(limit):
-                room -= self._take_newest(taken, limit // 2, room // 2)
-            else:
-                self._reached.clear()
+                room -= self._take_live(taken, limit // 2, room // 2)
             while self._queues and len(taken) < limit and room > 0:
                 room -= self._one_round(taken, limit, room)
             return taken
@@ -143,22 +142,26 @@ class Inbox:
             if quiet >= GATHER_QUIET_STEPS:
                 return
 
-    def _take_newest(self, taken: list[Message], limit: int, room: int) -> int:
-        """Takes batches from the newest ends, of all agents in turn; returns what they weigh."""
-        nodes, weight = list(self._queues), 0
-        for _ in range(len(nodes)):
-            if weight >= room or len(taken) >= limit:
+    def _take_live(self, taken: list[Message], limit: int, room: int) -> int:
+        """Takes small batches, those that came first; returns what they weigh."""
+        small = [
+            (waiting.number, node)
+            for node, queue in self._queues.items()
+            for waiting in queue
+            if (span := _span(waiting)) is not None and span.is_live()
+        ]
+        weight = 0
+        for number, node in sorted(small)[:limit]:
+            if weight >= room:
                 break
-            node = nodes[self._turn_of_newest % len(nodes)]
-            self._turn_of_newest += 1
             queue = self._queues[node]
-            spans = [_span(waiting) for waiting in islice(queue, MAX_OF_ONE_AGENT)]
-            places = ahead(spans, self._reached.get(node, 0))
-            for at in sorted(places, reverse=True):
-                message = queue[at].message
-                del queue[at]
-                weight += self._leave(message)
-                taken.append(message)
+            at = next(at for at, waiting in enumerate(queue) if waiting.number == number)
+            message = queue[at].message
+            del queue[at]
+            if not queue:
+                del self._queues[node]
+            weight += self._leave(message)
+            taken.append(message)
         return weight
 
     def _is_much(self, limit: int) -> bool:
@@ -170,18 +173,13 @@ class Inbox:
         for node in list(self._queues):
             queue = self._queues.pop(node)
             for _ in range(min(AT_A_TURN, len(queue), limit - len(taken))):
-                waiting = queue.popleft()
-                message = waiting.message
+                message = queue.popleft().message
                 taken.append(message)
-                if waiting.span is not None:
-                    self._reached[node] = max(self._reached.get(node, 0), waiting.span.last + 1)
                 weight += self._leave(message)
                 if weight >= room:
                     break
             if queue:
                 self._queues[node] = queue
-            else:
-                self._reached.pop(node, None)
             if weight >= room or len(taken) >= limit:
                 break
         return weight
@@ -220,9 +218,7 @@ def _is_there(queue: deque[_Waiting], new: _Waiting) -> bool:
     if any(one.message.payload == new.message.payload for one in others):
         return True
     span = _span(new) if len(others) >= SEVERAL_OF_ONE else None
-    return span is not None and any(
-        there is not None and there.holds_the_same(span) for there in (_span(one) for one in others)
-    )
+    return span is not None and any(_span(one) == span for one in others)
 
 
 def _span(waiting: _Waiting) -> Span | None:

@@ -11,6 +11,8 @@ from tinyprof_protocol.records import MAX_RECORD_BYTES
 MAX_BATCH_RECORDS = 256
 MAX_BATCH_BYTES = 64 * 1024
 MAX_BATCH_EVICTED = 64
+MAX_LIVE_RECORDS = 16
+"""A batch of results of now, sent beside a backlog, holds at most so many records: by that the collector knows it."""
 MAX_SACK_RANGES = 64
 
 EvictionCause = Literal["cap", "corrupt", "disk"]

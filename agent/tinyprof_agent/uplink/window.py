@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tinyprof_agent.spool.rows import EpochView
-from tinyprof_protocol.delivery import MAX_BATCH_RECORDS
+from tinyprof_protocol.delivery import MAX_BATCH_RECORDS, MAX_LIVE_RECORDS
 from tinyprof_protocol.ranges import RangeSet
 
 OLDEST_PLACES: Final = 6
@@ -64,7 +64,7 @@ class Flight:
 
 @dataclass(slots=True)
 class Window:
-    """At most eight batches unacknowledged: six from the oldest end, two from the newest end of the newest epoch.
+    """At most eight batches unacknowledged: six from the oldest end, two of what is new in the newest epoch.
 
     The owner asks `next`, cuts and publishes, and says `launched` or `nothing`; it tells what became of publications
     and acknowledgements. What is under way is never cut as new again; what a batch that was cut smaller leaves over is,
@@ -82,6 +82,8 @@ class Window:
     _word_s: float = float("-inf")
     """When the collector last said anything."""
     _next_number: int = 1
+    _newest_of: tuple[bytes, int] = (b"", 0)
+    """The epoch and the seq up to which the newest end was sent: what is new lies above it."""
 
     # ---- what the owner tells
 
@@ -127,6 +129,8 @@ class Window:
     ) -> int:
         """A batch for `first` to `last` of what was wanted went to the client library; returns its flight's number."""
         self._cover(want, first, last, oversize)
+        if want.newest:
+            self._newest_of = want.epoch, last
         flight = self.flights.get(want.flight) if want.flight is not None else None
         if flight is None:
             flight = Flight(self._next_number, want.epoch, first, last, want.newest, owes, records, now_s, now_s)
@@ -183,7 +187,7 @@ class Window:
         """The next span to send, or None: nothing is due, the window is full, or there is no connection."""
         if not self._connected:
             return None
-        return self._due(now_s) or self._oldest() or self._newest()
+        return self._due(now_s) or self._newest() or self._oldest()
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until a batch is due to go again; None while nothing is."""
@@ -232,11 +236,19 @@ class Window:
         return None
 
     def _newest(self) -> Want | None:
+        """What is new beside a backlog, in small batches: in large ones it would be backlog but for a record or two."""
         if not self._views or not self._has_place(newest=True):
             return None
         view = self._views[-1]
         gaps = self._gaps(view)
-        return Want(view.epoch, *gaps[-1], newest=True) if gaps else None
+        if not gaps:
+            return None
+        first, last = gaps[-1]
+        if last - first < MAX_LIVE_RECORDS and self._has_place(newest=False):
+            return None
+        if self._newest_of[0] == view.epoch:
+            first = max(first, self._newest_of[1] + 1)
+        return Want(view.epoch, first, last, newest=True, max_records=MAX_LIVE_RECORDS) if first <= last else None
 
     def _has_place(self, newest: bool) -> bool:
         taken, others = self.places_taken(newest), self.places_taken(not newest)

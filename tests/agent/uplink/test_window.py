@@ -38,13 +38,34 @@ def fill(made: Window, now_s: float = 0.0, size: int = 256) -> list[Want]:
     return sent
 
 
-def test_six_follow_on_each_other_from_the_oldest_and_two_come_from_the_newest() -> None:
+def test_six_follow_on_each_other_from_the_oldest_beside_what_is_newest() -> None:
     made = window(EpochView(OLD, 5, 3000, 3000), EpochView(NEW, 1, 600, 600))
     sent = fill(made)
-    assert [(want.epoch, want.first, want.last) for want in sent[:6]] == [
+    assert [(want.epoch, want.first, want.last) for want in sent if want.newest] == [(NEW, 585, 600)]
+    assert [(want.epoch, want.first, want.last) for want in sent if not want.newest] == [
         (OLD, 5 + 256 * i, 260 + 256 * i) for i in range(6)
     ]
-    assert [(want.epoch, want.first, want.last) for want in sent[6:]] == [(NEW, 345, 600), (NEW, 89, 344)]
+
+
+def test_beside_a_backlog_what_is_new_since_goes_in_batches_of_its_own_at_two_places() -> None:
+    made = window(EpochView(NEW, 1, 9000, 9000))
+    fill(made)
+    for head in (9002, 9003, 9100):
+        made.refresh([EpochView(NEW, 1, head, head)])
+        sent = fill(made)
+        assert [(want.first, want.last, want.newest) for want in sent] == [(9001, 9002, True)][: head == 9002]
+    made.settled(NEW, [(8985, 9000)], 0.0)
+    assert [(want.first, want.last, want.newest) for want in fill(made)] == [(9085, 9100, True)]
+
+
+def test_where_what_is_owed_is_little_it_goes_oldest_first() -> None:
+    made = window(EpochView(NEW, 1, 1, 1))
+    for head in range(1, 20):
+        made.refresh([EpochView(NEW, 1, head, head)])
+        sent = fill(made)
+        assert [(want.first, want.last, want.newest) for want in sent] == [(head, head, head > 6)][: head <= 8]
+    made.settled(NEW, [(1, 1)], 0.0)
+    assert [(want.first, want.last, want.newest) for want in fill(made)] == [(9, 19, False)]
 
 
 def test_nothing_is_sent_while_disconnected_and_all_goes_again_on_connecting() -> None:
@@ -162,13 +183,16 @@ def test_after_a_long_silence_batches_are_soon_as_large_as_ever(silent_s: float,
 def test_after_a_silence_what_is_newest_by_then_does_not_wait_for_what_was_when_it_began() -> None:
     made = window(EpochView(NEW, 1, 8, 8))
     fill(made, size=1)
+    made.refresh([EpochView(NEW, 1, 9, 9)])
+    fill(made, size=1)
+    assert made.places_taken(newest=True) == 2
     now_s = unanswered(made, 0.0, 40, size=1)
     made.refresh([EpochView(NEW, 1, 3000, 3000)])
     assert fill(made, now_s, size=100) == []
     made.settled(NEW, [(1, 4)], now_s)
     sent = fill(made, now_s, size=100)
-    assert [(want.first, want.last) for want in sent if want.newest] == [(2901, 3000), (2801, 2900)]
-    assert made.places_taken(newest=True) + made.places_taken(newest=False) == 8
+    assert [(want.first, want.last) for want in sent if want.newest] == [(2985, 3000)]
+    assert made.places_taken(newest=True) + made.places_taken(newest=False) == 7
 
 
 @given(st.sets(st.integers(1, 400), min_size=1, max_size=3), st.sampled_from([1, 7, 100, 256]))
@@ -207,7 +231,7 @@ def test_records_alone_beside_the_window_are_bounded() -> None:
 
 
 def test_a_refused_batch_is_counted_and_does_not_lead_to_halving() -> None:
-    made = window(EpochView(NEW, 1, 100, 100))
+    made = window(EpochView(NEW, 1, 10, 10))
     want = made.next(0.0)
     assert want is not None
     number, _ = launch(made, want, 0.0)
