@@ -8,7 +8,6 @@ next are made.
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -202,17 +201,23 @@ class InfluxStore:
         return ["later" if answer is None else answer for answer in work.answers]
 
     def _deal_out(self, work: "_Work", lanes: list[list[int]]) -> dict[str, list[int]]:
-        """Deals the records that may be posted out to the lanes by their agents; the others have their answer.
+        """Deals the records that may be posted out to the lanes, each agent's to one; the others have their answer.
 
         Returns those of suspected agents. Notes the series of each.
         """
         oldest_ns, now_ns = self._oldest_ns(work.times_ns), self._clock()
         apart: dict[str, list[int]] = {}
+        lane_of: dict[str, list[int]] = {}
         end = 0
         for node, its in groupby(work.owners):
             first, end = end, end + len(list(its))
             is_suspected = node in self._suspects
-            place = apart.setdefault(node, []) if is_suspected else lanes[zlib.crc32(node.encode()) % len(lanes)]
+            if is_suspected:
+                place = apart.setdefault(node, [])
+            else:
+                if node not in lane_of:
+                    lane_of[node] = min(lanes, key=len)  # the list is written when its longest lane is
+                place = lane_of[node]
             going: Sequence[int] = range(first, end)
             if oldest_ns is not None and min(work.times_ns[first:end]) < oldest_ns:
                 work.answer([n for n in going if work.times_ns[n] < oldest_ns], "expired")
