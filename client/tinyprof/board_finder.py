@@ -94,19 +94,8 @@ def first_choice(where: Where, boards: Iterable[BoardSummary]) -> BoardRef | Non
     """Of the boards that are as it is asked for the one to ask first: one that answers before one that does not, then
     one that is idle before one that is busy before one that fails, then the first. None where none is so.
     """
-    found = [board for board in boards if matches(where, board)]
+    found = [one for one in boards if where.is_met_by(one.node, one.board, one.platform, one.labels)]
     if not found:
         return None
     best = min(found, key=lambda board: (board.health in _SILENT, _BUSY.get(board.state, _FAILS)))
     return BoardRef(best.node, best.board)
-
-
-def matches(where: Where, board: BoardSummary) -> bool:
-    """Whether a board is all that is asked for."""
-    return (
-        where.site in (None, board.node.partition(".")[0])
-        and where.node in (None, board.node)
-        and where.board in (None, board.board)
-        and where.platform in (None, board.platform)
-        and (where.label is None or where.label in board.labels)
-    )

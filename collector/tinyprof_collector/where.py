@@ -9,13 +9,7 @@ from tinyprof_protocol.presence import BoardPresence
 
 def matches(where: Where, node: str, board: BoardPresence) -> bool:
     """Whether a board of a node is all that is asked for."""
-    return (
-        where.site in (None, node.partition(".")[0])
-        and where.node in (None, node)
-        and where.board in (None, board.board)
-        and where.platform in (None, board.platform)
-        and (where.label is None or where.label in board.labels)
-    )
+    return where.is_met_by(node, board.board, board.platform, board.labels)
 
 
 def boards_like(where: Where, agents: Mapping[str, Agent]) -> Iterator[tuple[str, Agent, BoardPresence]]:

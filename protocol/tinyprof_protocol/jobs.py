@@ -3,6 +3,7 @@
 A job names what the agent's own configuration offers. It never carries a command, a path or a pattern.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
@@ -56,6 +57,16 @@ class Where(Struct, frozen=True, omit_defaults=True):
     board: Name | None = None
     platform: Word | None = None
     label: Word | None = None
+
+    def is_met_by(self, node: NodeName, board: Name, platform: Word, labels: Collection[Word]) -> bool:
+        """Whether a board is all that is asked for."""
+        return (
+            self.site in (None, node.partition(".")[0])
+            and self.node in (None, node)
+            and self.board in (None, board)
+            and self.platform in (None, platform)
+            and (self.label is None or self.label in labels)
+        )
 
 
 class ProfileRequest(Struct, frozen=True, omit_defaults=True):
