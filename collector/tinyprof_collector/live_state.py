@@ -161,14 +161,19 @@ class LiveState:
                 self._summaries.let_go(self._is_left)
 
     def stored(self, news: Iterable[News], now_ns: int) -> None:
-        """Takes what records say that the stores have just got. What they held before was counted when it was new."""
+        """Takes what records say that the stores have just got. What they held before was counted when it was new.
+
+        What was made before its board was forgotten, and comes out of a backlog now, does not bring the board back.
+        """
         with self._lock:
             for one in news:
                 for key, said in one.boards.items():
+                    skew_ns = self._skew_ns(key[0])
+                    if self._forgotten.covers(key, (said.last_seen_ns or 0) - skew_ns):
+                        continue
                     if not self._is_left(key[0]):
-                        self._summaries.stored(key, said, now_ns, self._skew_ns(key[0]))
-                    if self._forgotten:
-                        self._forgotten.heard(key)
+                        self._summaries.stored(key, said, now_ns, skew_ns)
+                    self._forgotten.heard(key)
 
     def forget(self, node: str, board: str, now_ns: int) -> bool:
         """Takes a board out of the fleet's view until its next word; False where it was not in it.

@@ -82,9 +82,10 @@ def test_a_record_brings_it_back_and_it_is_not_forgotten_any_more(tmp_path, make
     path = tmp_path / "forgotten.json"
     live = state(path)
     live.stored([news(make.arrival(1, make.record(1, make.result(1))))], make.now_ns)
-    live.forget(NODE, "alpha", make.now_ns)
-    assert shown(live) == []
-    live.stored([news(make.arrival(2, make.record(2, make.result(2))))], make.now_ns)
+    live.forget(NODE, "alpha", make.now_ns - 30 * S)
+    live.stored([news(make.arrival(2, make.record(2, make.result(2), age_s=31)))], make.now_ns)
+    assert shown(live) == [], "a backlog from before"
+    live.stored([news(make.arrival(3, make.record(3, make.result(3), age_s=29)))], make.now_ns)
     assert shown(live) == ["alpha"]
     live.keep_forgotten()
     assert len(Forgotten(path)) == 0
