@@ -129,8 +129,7 @@ class RegressionThread:
         while self._forget:
             self._watch.forget([self._forget.popleft()])
         for _ in range(len(self._waiting) if self._stopping.is_set() else min(len(self._waiting), MAX_LOOKED_AT)):
-            arrival = self._waiting.popleft()
-            changes += self._watch.take(arrival.node, arrival.record, now_ns)
+            changes += self._found_in(self._waiting.popleft(), now_ns)
         changes += self._watch.tick(now_ns)
         if changes or now_s - self._kept_s >= KEEP_EVERY_S:
             self._keep(changes, now_s)
@@ -140,6 +139,15 @@ class RegressionThread:
         if self._stores and now_s - self._stored_s >= STORE_EVERY_S:
             self._stored_s = now_s
             self._store()
+
+    def _found_in(self, arrival: Arrival, now_ns: int) -> list[Change]:
+        """What a record changes; one over which the code fails takes nothing of the others with it."""
+        try:
+            return self._watch.take(arrival.node, arrival.record, now_ns)
+        except Exception:
+            self._counts["watch_errors"] += 1
+            log.exception("a record of %s could not be looked at", arrival.node)
+            return []
 
     def _keep(self, changes: list[Change], now_s: float) -> None:
         self._kept_s = now_s

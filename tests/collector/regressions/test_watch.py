@@ -229,6 +229,18 @@ def test_a_board_that_is_forgotten_is_watched_anew(tmp_path):
     assert Bench(tmp_path / "r.sqlite", Shelf()).thread.standing() == []
 
 
+def test_a_record_that_cannot_be_looked_at_takes_no_change_with_it(tmp_path):
+    bench = Bench(tmp_path / "r.sqlite", Shelf())
+    bench.thread.stored(
+        Arrival("lab.pi", bytes(16), seq, b"", record(seq, run)) for seq, run in enumerate(level(100) + level(80, 6), 1)
+    )
+    bench.thread.stored([Arrival("lab.pi", bytes(16), 99, b"no record", None)])
+    bench.feed()
+    assert [change.kind for change in bench.told] == ["found"]
+    assert bench.thread.counters()["watch_errors"] == 1
+    bench.file.close()
+
+
 def test_what_there_is_no_room_for_is_counted(tmp_path):
     bench = Bench(tmp_path / "r.sqlite", Shelf())
     bench.feed(*level(100, MAX_WAITING + 7))
