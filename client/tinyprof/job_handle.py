@@ -136,8 +136,10 @@ class FleetJob:
             self._changed.notify_all()
 
     def waits_for(self, why: str) -> None:
-        """It cannot be asked for right now."""
-        self._waits_for = why
+        """It cannot be asked for right now; after its end that is of no matter."""
+        with self._changed:
+            if not self.done():
+                self._waits_for = why
 
     def fail(self, why: Exception) -> None:
         """Nothing will come of it."""

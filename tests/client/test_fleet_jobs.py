@@ -10,7 +10,7 @@ from tinyprof.board_finder import BELIEVED_AFTER_S
 from tinyprof.board_names import UnknownBoard
 from tinyprof.fleet import Fleet
 from tinyprof.fleet_errors import FleetError
-from tinyprof.job_handle import JobFailed, JobTimeout
+from tinyprof.job_handle import FleetJob, JobFailed, JobTimeout
 from tinyprof.request_channel import NoCollector
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
 from tinyprof_protocol.names import partition_of
@@ -337,3 +337,12 @@ def test_a_job_that_has_just_been_taken_is_listed_once_as_who_took_it_sees_it(co
     collector({"jobs": listed("started", "far")}, name="two", partitions=list(range(8, 16)))
     with Fleet(address) as fleet:
         assert [(view.state, view.job.board) for view in fleet.jobs()] == [("started", "far")]
+
+
+def test_what_a_job_waited_for_is_not_said_of_one_that_has_ended() -> None:
+    job = FleetJob(ProfileRequest(Job(bytes(16), NODE, "host", 1)), lambda _: None)
+    job.waits_for("no live collector takes it now")
+    assert job.message == "no live collector takes it now"
+    job.note(ProfileReply(bytes(16), "refused", "the board is gone", final=True))
+    job.waits_for("the client library is full")
+    assert (job.state, job.message) == ("refused", "the board is gone")
