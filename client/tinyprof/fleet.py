@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef, parse_full
-from tinyprof.fleet_answers import FleetBoards, FleetCache, FleetLedger, FleetQuarantine, FleetStatus
+from tinyprof.fleet_answers import FleetBoards, FleetCache, FleetJobList, FleetLedger, FleetQuarantine, FleetStatus
 from tinyprof.fleet_errors import FleetError, check_limit
 from tinyprof.fleet_health import health_of, stats_of
 from tinyprof.fleet_jobs import FleetJobs
@@ -22,7 +22,7 @@ from tinyprof.metric_names import check_metric
 from tinyprof.profile_request import follow_to_the_end
 from tinyprof.request_channel import RequestChannel, partitions_without_owner
 from tinyprof_protocol.broker_address import BrokerAddress
-from tinyprof_protocol.jobs import JobView, ProfileReply, Progress
+from tinyprof_protocol.jobs import ProfileReply, Progress
 from tinyprof_protocol.names import partition_of
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.records import Record
@@ -232,7 +232,7 @@ class Fleet:
         """A job that was asked for before, here or in another program, by its id. Raises FleetError for none."""
         return self._jobs.again(job_id)
 
-    def jobs(self, *, open_only: bool = False, board: str | None = None, limit: int = 1000) -> list[JobView]:
+    def jobs(self, *, open_only: bool = False, board: str | None = None, limit: int = 1000) -> FleetJobList:
         """The jobs that the collectors know, those that have not ended first, at most `limit` of each collector."""
         return self._jobs.listed(open_only=open_only, board=board, limit=limit)
 

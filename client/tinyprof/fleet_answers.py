@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tinyprof_protocol.jobs import JobView
 from tinyprof_protocol.presence import BoardSummary
 from tinyprof_protocol.requests import AgentDelivery, CacheReply, LedgerRow, QuarantineReply, StatusReply
 
@@ -47,4 +48,12 @@ class FleetQuarantine:
     """What each collector that answered keeps or has replayed, by its name. `gaps`: what part of the fleet did not."""
 
     collectors: dict[str, QuarantineReply]
+    gaps: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetJobList:
+    """Jobs, each once. `gaps`: what part of the fleet gave no answer, a line each."""
+
+    jobs: list[JobView]
     gaps: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef
+from tinyprof.fleet_answers import FleetJobList
 from tinyprof.fleet_errors import BadArgument, FleetError
 from tinyprof.job_bounds import check_job, check_times
 from tinyprof.job_dispatcher import JobDispatcher
@@ -82,27 +83,30 @@ class FleetJobs:
             raise CollectorSilent(f"no collector that answers knows a job {job_id}; silent: {', '.join(silent)}")
         raise FleetError(f"no collector knows a job {job_id}; 'tinyprof jobs' lists those that are known")
 
-    def listed(self, *, open_only: bool, board: str | None, limit: int) -> list[JobView]:
-        """At most `limit` jobs of each collector."""
+    def listed(self, *, open_only: bool, board: str | None, limit: int) -> FleetJobList:
+        """At most `limit` jobs of each collector. Raises CollectorSilent where none answers."""
         ref = self._finder.find(board) if board is not None else None
+        node, name = (ref.node, ref.board) if ref else (None, None)
+
+        def page(offset: int) -> JobsRequest:
+            size = min(PAGE, limit - offset)
+            return JobsRequest("list", node=node, board=name, open_only=open_only, offset=offset, limit=size)
+
+        replies, silent = self._ask_each(self._collectors(ref), page(0))
+        if not replies:
+            raise CollectorSilent(f"no answer from {', '.join(silent)}; look at the log of the collector")
         views: list[JobView] = []
-        for collector in self._collectors(ref):
-            found: list[JobView] = []
-            while len(found) < limit:
-                asked = JobsRequest(
-                    "list",
-                    node=ref.node if ref else None,
-                    board=ref.board if ref else None,
-                    open_only=open_only,
-                    offset=len(found),
-                    limit=min(PAGE, limit - len(found)),
-                )
-                reply = self._ask(collector, asked)
-                found += reply.jobs
-                if not reply.jobs or len(found) >= reply.total:
+        for collector, reply in replies.items():
+            found, last = list(reply.jobs), reply
+            while last.jobs and len(found) < min(limit, last.total):
+                try:
+                    last = self._ask(collector, page(len(found)))
+                except CollectorSilent:
+                    silent.append(collector)
                     break
+                found += last.jobs
             views += found
-        return _once_each(views)
+        return FleetJobList(_once_each(views), [f"collector {collector} is silent" for collector in silent])
 
     def cancel(self, job_ids: Sequence[str], *, board: str | None) -> int:
         """Cancels jobs by their ids, or those of a board; how many that were.

@@ -178,7 +178,7 @@ def test_a_collector_that_is_silent_hides_no_job_of_another_and_keeps_none_from_
     job = Job(b"j" * 16, NODE, "host", 5)
 
     def answer(request: JobsRequest):
-        known = request.ids == [job.id]
+        known = request.ids in ([], [job.id])
         return [JobsReply([JobView(job, "finished")] if known else [], int(known), int(request.action == "cancel"))]
 
     collector({"jobs": lambda _: []}, name="frozen", partitions=[0])
@@ -186,6 +186,9 @@ def test_a_collector_that_is_silent_hides_no_job_of_another_and_keeps_none_from_
     collector({"boards": boards, "profile": finished, "jobs": answer}, name="well", partitions=rest)
     with Fleet(address, timeout_s=1.0) as fleet:
         assert fleet.job(job.id.hex()).result(timeout=20).verdict == "valid"
+        listed = fleet.jobs()
+        assert [view.job.id for view in listed.jobs] == [job.id]
+        assert listed.gaps == ["collector frozen is silent"]
         with pytest.raises(FleetError, match=r"no collector that answers knows a job .* silent: frozen"):
             fleet.job("00" * 16)
         with pytest.raises(FleetError, match="1 job cancelled; no answer from frozen"):
@@ -202,8 +205,8 @@ def test_jobs_are_listed_in_pages_and_cancelled(collector, address) -> None:
 
     fake = collector({"boards": boards, "jobs": answer})
     with Fleet(address) as fleet:
-        assert fleet.jobs() == views
-        assert len(fleet.jobs(limit=10)) == 10
+        assert fleet.jobs().jobs == views
+        assert len(fleet.jobs(limit=10).jobs) == 10
         assert fleet.cancel_jobs(["00" * 16, "11" * 16]) == 2
         assert fleet.cancel_jobs(board="host") == 2
         with pytest.raises(ValueError, match="name jobs"):
@@ -336,7 +339,7 @@ def test_a_job_that_has_just_been_taken_is_listed_once_as_who_took_it_sees_it(co
     collector({"jobs": listed("queued", "near")}, name="one", partitions=list(range(8)))
     collector({"jobs": listed("started", "far")}, name="two", partitions=list(range(8, 16)))
     with Fleet(address) as fleet:
-        assert [(view.state, view.job.board) for view in fleet.jobs()] == [("started", "far")]
+        assert [(view.state, view.job.board) for view in fleet.jobs().jobs] == [("started", "far")]
 
 
 def test_what_a_job_waited_for_is_not_said_of_one_that_has_ended() -> None:

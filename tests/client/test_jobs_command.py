@@ -47,6 +47,15 @@ def test_jobs_are_listed_in_words(fake, broker):
     assert f"joined to {(b'l' * 16).hex()}" in lines[2]
 
 
+def test_a_collector_that_hangs_is_named_and_the_jobs_of_the_others_are_listed(collector, broker):
+    collector({"jobs": lambda _: [JobsReply([DONE], 1)]}, name="one", partitions=list(range(8)))
+    collector({}, name="frozen", partitions=list(range(8, 16)))
+    listed = run(broker, "jobs")
+    assert "finished" in listed.stdout
+    assert listed.stderr == "incomplete: collector frozen is silent\n"
+    assert json.loads(run(broker, "jobs", "--json").stdout)["gaps"] == ["collector frozen is silent"]
+
+
 def test_open_ones_of_a_board_as_json(fake, broker):
     done = run(broker, "jobs", "list", "--open", "--board", "host", "--json")
     (only,) = json.loads(done.stdout)["jobs"]

@@ -195,7 +195,7 @@ def test_one_client_with_many_jobs_does_not_hold_up_another(make_site):
         many = [busy.submit("b0", suite="instant", use_cache=False) for _ in range(300)]
         until("the first is under way", lambda: many[0].state == "started")
         one = other.submit("b0", suite="instant", use_cache=False)
-        until("it waits", lambda: len(other.jobs(open_only=True)) == 301)
+        until("it waits", lambda: len(other.jobs(open_only=True).jobs) == 301)
         site.release()
         assert one.result(timeout=60).verdict == "valid"
         assert sum(job.done() for job in many) < 100

@@ -47,7 +47,7 @@ def test_a_board_of_another_collector_that_is_free_makes_the_runs(site):
         jobs = submit(fleet, 6)
         assert {job.result(timeout=60).verdict for job in jobs} == {"valid"}
         assert {(job.node, job.board) for job in jobs} == {(FAR.node, FAR.board)}
-        views = Counter(view.job.id.hex() for view in fleet.jobs())
+        views = Counter(view.job.id.hex() for view in fleet.jobs().jobs)
         assert views == Counter(job.id for job in [*busy, *jobs])
         site.release(NEAR)
         assert busy[0].result(timeout=60).verdict == "valid"
@@ -68,7 +68,7 @@ def test_what_the_dead_collector_offered_is_made_by_the_other_and_its_client_hea
         site.release(NEAR)
         site.serve("two", HIGH)
         assert {job.result(timeout=60).verdict for job in busy} == {"valid"}
-        assert not fleet.jobs(open_only=True)
+        assert not fleet.jobs(open_only=True).jobs
     assert site.results() == Counter(job.id for job in [*busy, *jobs])
 
 
@@ -77,7 +77,7 @@ def test_jobs_of_a_collector_that_is_killed_once_they_are_promised_have_one_resu
     with tinyprof.connect(site.broker.url) as fleet:
         busy = site.keep_busy(fleet, NEAR, FAR)
         jobs = submit(fleet, 20)
-        until("all are promised", lambda: len(fleet.jobs(open_only=True)) == len(busy) + len(jobs))
+        until("all are promised", lambda: len(fleet.jobs(open_only=True).jobs) == len(busy) + len(jobs))
         site.collectors["two"].kill()
         site.release(NEAR, FAR)
         site.serve("one", ALL)
@@ -111,7 +111,7 @@ def test_a_run_on_another_node_stays_with_its_collector_when_the_first_choice_is
         site.until_says("one", "leaves them", lambda status: status.partitions == list(range(8)))
         site.release(NEAR, FAR)
         assert {job.result(timeout=60).verdict for job in [*busy, *jobs]} == {"valid"}
-        assert not fleet.jobs(open_only=True)
+        assert not fleet.jobs(open_only=True).jobs
     assert site.results() == Counter(job.id for job in [*busy, *jobs])
 
 
@@ -126,7 +126,7 @@ def test_what_another_collector_has_taken_is_cancelled_and_listed_there(site):
         assert fleet.cancel_jobs([by_id.id]) == 1
         assert (by_handle.wait(30), by_id.wait(30)) == (True, True)
         assert (by_handle.state, by_id.state) == ("cancelled", "cancelled")
-        assert [view.state for view in fleet.jobs() if view.where is not None] == ["cancelled"] * 2
+        assert [view.state for view in fleet.jobs().jobs if view.where is not None] == ["cancelled"] * 2
         site.release(NEAR, FAR)
     assert not {by_handle.id, by_id.id} & set(site.results())
 
@@ -164,5 +164,5 @@ def test_whatever_dies_freezes_or_is_handed_over_each_job_has_one_result(site, r
             for name, partitions in HALVES.items():
                 site.serve(name, partitions)
         assert Counter(job.result(timeout=120).verdict for job in jobs) == {"valid": len(jobs)}
-        assert not fleet.jobs(open_only=True)
+        assert not fleet.jobs(open_only=True).jobs
     assert site.results() == Counter(job.id for job in jobs)

@@ -34,7 +34,7 @@ def test_jobs_of_a_collector_that_was_killed_are_taken_over_and_none_is_lost_or_
     site.hold(*BOARDS)
     with tinyprof.connect(site.broker.url) as fleet:
         jobs = submit(fleet, JOBS)
-        until("all are promised", lambda: len(fleet.jobs(open_only=True)) == JOBS)
+        until("all are promised", lambda: len(fleet.jobs(open_only=True).jobs) == JOBS)
         until("each board is at one", lambda: sum(job.state == "started" for job in jobs) == len(BOARDS))
         site.collectors["one"].kill()
     # Nobody asks again: what is made now is what was kept.

@@ -42,12 +42,15 @@ def list_jobs(open_only: bool, board: str | None, limit: int, broker: str | None
     with Fleet(broker_address(broker)) as fleet:
         found = fleet.jobs(open_only=open_only, board=board, limit=limit)
     if as_json:
-        emit_json({"jobs": found})
-    elif found:
+        emit_json({"jobs": found.jobs, "gaps": found.gaps})
+        return
+    if found.jobs:
         now_ns = time.time_ns()
-        click.echo(table(HEAD, [_row(view, now_ns) for view in found], right="lllllrrrl"))
+        click.echo(table(HEAD, [_row(view, now_ns) for view in found.jobs], right="lllllrrrl"))
     else:
         click.echo("no job is known; 'tinyprof profile BOARD' asks for one", err=True)
+    for gap in found.gaps:
+        click.echo(f"incomplete: {gap}", err=True)
 
 
 @command.command("cancel")
