@@ -14,7 +14,7 @@ from tinyprof_protocol.broker_address import CA_FILE_VARIABLE, BrokerAddress
 from tinyprof_protocol.codec import BadMessage, decode, encode
 from tinyprof_protocol.connection import Connection, Hooks, Message, Publication
 from tinyprof_protocol.names import PARTITIONS
-from tinyprof_protocol.presence import CollectorStatus
+from tinyprof_protocol.presence import CollectorStatus, owners_of
 from tinyprof_protocol.request_reply import decode_reply
 from tinyprof_protocol.requests import RequestKind
 
@@ -175,8 +175,8 @@ class RequestChannel:
 
     def owner_of(self, partition: int, node: str) -> str:
         """The live collector that owns a partition. Raises NoCollector."""
-        owners = self._wait_for(lambda live: bool(_owners(live, partition)), COLLECTOR_WITHIN_S)
-        names = _owners(owners, partition)
+        owners = self._wait_for(lambda live: bool(owners_of(partition, live)), COLLECTOR_WITHIN_S)
+        names = owners_of(partition, owners)
         if not names:
             others = f"; live are {', '.join(sorted(owners))}" if owners else ""
             raise NoCollector(
@@ -188,7 +188,7 @@ class RequestChannel:
     def owner_now(self, partition: int) -> str | None:
         """The live collector that owns a partition, without waiting for one."""
         with self._lock:
-            names = _owners(live_collectors(self._heard, self._clock()), partition)
+            names = owners_of(partition, live_collectors(self._heard, self._clock()))
         return names[0] if names else None
 
     def live_now(self) -> list[str]:
@@ -341,9 +341,3 @@ class RequestChannel:
             else:
                 self.dropped += 1
             self._changed.notify_all()
-
-
-def _owners(live: dict[str, CollectorStatus], partition: int) -> list[str]:
-    """Who says that it serves a partition, the one that was started last first: of two it has taken over."""
-    owners = sorted(name for name, status in live.items() if partition in status.partitions)
-    return sorted(owners, key=lambda name: live[name].started_ns, reverse=True)

@@ -33,7 +33,7 @@ from tinyprof_dashboard.events import (
 )
 from tinyprof_protocol.jobs import JobsReply, Progress
 from tinyprof_protocol.names import PARTITIONS, partition_of
-from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health
+from tinyprof_protocol.presence import AgentStatus, BoardSummary, CollectorStatus, Health, owners_of
 from tinyprof_protocol.requests import HistoryReply, LedgerReply
 
 MAX_BOARDS = 20_000
@@ -169,11 +169,9 @@ def reduce(snapshot: Snapshot, events: Iterable[Event], now_ns: int) -> Snapshot
 
 def collector_for(snapshot: Snapshot, node: str) -> str | None:
     """The live collector that holds a node's partition: the one to ask about its boards."""
-    partition = partition_of(node)
-    for name, heard in sorted(snapshot.collectors.items()):
-        if heard.alive and partition in heard.status.partitions:
-            return name
-    return None
+    live = {name: heard.status for name, heard in snapshot.collectors.items() if heard.alive}
+    owners = owners_of(partition_of(node), live)
+    return owners[0] if owners else None
 
 
 def age_s(row: Row, snapshot: Snapshot, now_ns: int) -> float | None:

@@ -1,5 +1,6 @@
 """Who is there and how it is: retained statuses of agents and collectors, and summaries of boards."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -117,6 +118,12 @@ class CollectorStatus(Struct, frozen=True, omit_defaults=True):
     """For how long nothing has been acknowledged; None while records are taken."""
     waiting: Count = 0
     """Batches received and not yet answered: queued, or held while a store takes nothing."""
+
+
+def owners_of(partition: int, live: Mapping[str, CollectorStatus]) -> list[str]:
+    """Which live collectors say that they serve a partition, the last started first: of two that one has taken over."""
+    owners = sorted(name for name, status in live.items() if partition in status.partitions)
+    return sorted(owners, key=lambda name: live[name].started_ns, reverse=True)
 
 
 class Regression(Struct, frozen=True, omit_defaults=True):

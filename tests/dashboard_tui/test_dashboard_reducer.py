@@ -162,6 +162,14 @@ def test_a_partition_without_a_collector_is_named_and_only_its_boards_are_stale(
     assert collector_for(snapshot, elsewhere) == "hub"
 
 
+def test_of_two_that_claim_a_partition_the_one_that_started_last_is_asked() -> None:
+    claimed_s = {"a-before": 10, "hub": 30, "z-between": 20}
+    others = [live_collector(1, id=name, started_ns=NOW_NS + s) for name, s in claimed_s.items()]
+    assert collector_for(later(fleet(), 1, *others), NODE) == "hub"
+    later_claim = live_collector(1, id="a-before", started_ns=NOW_NS + 40)
+    assert collector_for(later(fleet(), 1, *others, later_claim), NODE) == "a-before"
+
+
 def test_until_the_brokers_memory_is_read_no_collector_is_missed() -> None:
     snapshot = reduce(Snapshot(), [LinkChanged(True), BoardSeen(example.board(NODE, "host-1"))], NOW_NS)
     assert snapshot.rows[KEY].health == "healthy"
