@@ -112,7 +112,7 @@ class Fleet:
         """Of records since `live` that were acknowledged while older ones of their agent were still owed."""
         self._live_from_s = 0.0
         self._owed = 0.0
-        self._at = 0
+        self._at = self._next = 0
         self.committed = self.acknowledged = 0
         self._flights: dict[int, tuple[Agent, int]] = {}
         self._ready = threading.Event()
@@ -167,9 +167,7 @@ class Fleet:
                     self.committed += 1
                 everyone = now_s - looked_s > 0.5  # what is due again
                 looked_s = now_s if everyone else looked_s
-                for agent in self._turn:
-                    if agent.stirred or everyone:
-                        self._send(agent, now_s)
+                self._send_of_all(now_s, everyone)
 
     def backlog(self, count: int) -> None:
         """Commits so many records at once, dealt out to all."""
@@ -178,7 +176,17 @@ class Fleet:
                 agent.commit(count // len(self._turn), time.monotonic())
             self.committed += count // len(self._turn) * len(self._turn)
 
-    def _send(self, agent: Agent, now_s: float) -> None:
+    def _send_of_all(self, now_s: float, everyone: bool) -> None:
+        """Agents in turn. Where the connection, which real ones do not share, is full, it goes on there next time."""
+        count = len(self._turn)
+        for number in range(self._next, self._next + count):
+            agent = self._turn[number % count]
+            if (agent.stirred or everyone) and not self._send(agent, now_s):
+                self._next = number % count
+                return
+
+    def _send(self, agent: Agent, now_s: float) -> bool:
+        """What an agent's window allows; False where the connection takes no more."""
         agent.refresh()
         while (want := agent.window.next(now_s)) is not None:
             first, last, records = agent.cut(want)
@@ -189,9 +197,10 @@ class Fleet:
             token = self._connection.publish(Publication(agent.topic, encode(batch), expiry_s=60))
             if token is None:
                 agent.stirred = True
-                return
+                return False
             owes = RangeSet((entry.seq, entry.seq) for entry in records)
             self._flights[token] = agent, agent.window.launched(want, first, last, owes, len(records), [], now_s)
+        return True
 
     def live(self) -> None:
         """What is committed from now on is of now, whatever was committed before."""
