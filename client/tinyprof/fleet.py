@@ -233,7 +233,10 @@ class Fleet:
         return self._jobs.again(job_id)
 
     def jobs(self, *, open_only: bool = False, board: str | None = None, limit: int = 1000) -> FleetJobList:
-        """The jobs that the collectors know, those that have not ended first, at most `limit` of each collector."""
+        """The jobs that the collectors know, those that have not ended first, at most `limit` of each collector.
+
+        Raises BadArgument where `limit` is less than 1.
+        """
         return self._jobs.listed(open_only=open_only, board=board, limit=limit)
 
     def cancel_jobs(self, job_ids: Sequence[str] = (), *, board: str | None = None) -> int:

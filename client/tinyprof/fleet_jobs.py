@@ -8,11 +8,12 @@ from typing import Any, Final
 from tinyprof.board_finder import BoardFinder
 from tinyprof.board_names import BoardRef
 from tinyprof.fleet_answers import FleetJobList
-from tinyprof.fleet_errors import BadArgument, FleetError
+from tinyprof.fleet_errors import BadArgument, FleetError, check_range
 from tinyprof.job_bounds import check_job, check_times
 from tinyprof.job_dispatcher import JobDispatcher
 from tinyprof.job_handle import FleetJob
 from tinyprof.request_channel import CollectorSilent, RequestChannel
+from tinyprof_protocol.bounds import MAX_COUNT
 from tinyprof_protocol.counts_text import some
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileRequest, Where
 from tinyprof_protocol.names import partition_of
@@ -84,7 +85,8 @@ class FleetJobs:
         raise FleetError(f"no collector knows a job {job_id}; 'tinyprof jobs' lists those that are known")
 
     def listed(self, *, open_only: bool, board: str | None, limit: int) -> FleetJobList:
-        """At most `limit` jobs of each collector. Raises CollectorSilent where none answers."""
+        """At most `limit` jobs of each collector. Raises CollectorSilent where none answers, and BadArgument."""
+        check_range("limit", limit, 1, MAX_COUNT)
         ref = self._finder.find(board) if board is not None else None
         node, name = (ref.node, ref.board) if ref else (None, None)
 

@@ -1,8 +1,8 @@
 """Batches between the MQTT thread and the pipeline: a few of each agent, handed over in lists, agents in turn.
 
 Nothing here has been acknowledged, so that anything may fall: the agent sends it again. What falls is counted. Where
-much waits, small batches, such as those of results of now, have half of each list to themselves, in the order in which
-they came: they do not wait behind the backlogs of all agents.
+much waits, small batches, such as those of results of now, have half of each list to themselves: they do not wait
+behind the backlogs of all agents.
 """
 
 import threading
@@ -22,6 +22,8 @@ MAX_TAKEN_WEIGHT = 512 * 1024
 """What one list may weigh: some thousand records. On a slow machine too they must be stored, and answered, well within
 the 2 s after which an agent sends again; and decoded they take up to a hundred times the room."""
 LARGE_BYTES = 2048
+LIVE_BYTES = 8 * 1024
+"""A batch of few records that is larger comes after the others: of large records a batch of backlog holds few, too."""
 SEVERAL_OF_ONE = 4
 """From so many batches of an agent on, one that was sent again with another `base` is looked for among them."""
 AT_A_TURN = 4
@@ -143,15 +145,15 @@ class Inbox:
                 return
 
     def _take_live(self, taken: list[Message], limit: int, room: int) -> int:
-        """Takes small batches, those that came first; returns what they weigh."""
+        """Takes small batches in the order in which they came, and returns what they weigh."""
         small = [
-            (waiting.number, node)
+            (len(waiting.message.payload) > LIVE_BYTES, waiting.number, node)
             for node, queue in self._queues.items()
             for waiting in queue
             if (span := _span(waiting)) is not None and span.is_live()
         ]
         weight = 0
-        for number, node in sorted(small)[:limit]:
+        for _, number, node in sorted(small)[:limit]:
             if weight >= room:
                 break
             queue = self._queues[node]

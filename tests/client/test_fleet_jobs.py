@@ -9,7 +9,7 @@ import pytest
 from tinyprof.board_finder import BELIEVED_AFTER_S
 from tinyprof.board_names import UnknownBoard
 from tinyprof.fleet import Fleet
-from tinyprof.fleet_errors import FleetError
+from tinyprof.fleet_errors import BadArgument, FleetError
 from tinyprof.job_handle import FleetJob, JobFailed, JobTimeout
 from tinyprof.request_channel import NoCollector
 from tinyprof_protocol.jobs import Job, JobsReply, JobsRequest, JobView, ProfileReply, ProfileRequest, Where
@@ -207,6 +207,8 @@ def test_jobs_are_listed_in_pages_and_cancelled(collector, address) -> None:
     with Fleet(address) as fleet:
         assert fleet.jobs().jobs == views
         assert len(fleet.jobs(limit=10).jobs) == 10
+        with pytest.raises(BadArgument, match="limit 0 is out of range"):
+            fleet.jobs(limit=0)
         assert fleet.cancel_jobs(["00" * 16, "11" * 16]) == 2
         assert fleet.cancel_jobs(board="host") == 2
         with pytest.raises(ValueError, match="name jobs"):

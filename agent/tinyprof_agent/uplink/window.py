@@ -18,6 +18,9 @@ FIRST_DELAY_S: Final = 2.0
 LONGEST_DELAY_S: Final = 60.0
 JITTER: Final = 0.25
 HALVED_AFTER: Final = 5
+SPARE_AFTER_S: Final = 2 * FIRST_DELAY_S
+"""Once each batch of the oldest end has been under way for so long, one more may go: else a whole backlog would wait
+behind six records that are never answered."""
 SILENT_TRIES: Final = 4
 """So many tries in a silence of the collector count as one: it is away, and no batch is to blame for that."""
 MAX_PARKED: Final = 64
@@ -187,7 +190,7 @@ class Window:
         """The next span to send, or None: nothing is due, the window is full, or there is no connection."""
         if not self._connected:
             return None
-        return self._due(now_s) or self._newest() or self._oldest()
+        return self._due(now_s) or self._newest(now_s) or self._oldest(now_s)
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until a batch is due to go again; None while nothing is."""
@@ -226,8 +229,8 @@ class Window:
                 return
         flight.unanswered += 1
 
-    def _oldest(self) -> Want | None:
-        if not self._has_place(newest=False):
+    def _oldest(self, now_s: float) -> Want | None:
+        if not self._has_place(now_s, newest=False):
             return None
         for view in self._views:
             gaps = self._gaps(view)
@@ -235,24 +238,34 @@ class Window:
                 return Want(view.epoch, *gaps[0])
         return None
 
-    def _newest(self) -> Want | None:
+    def _newest(self, now_s: float) -> Want | None:
         """What is new beside a backlog, in small batches: in large ones it would be backlog but for a record or two."""
-        if not self._views or not self._has_place(newest=True):
+        if not self._views or not self._has_place(now_s, newest=True):
             return None
         view = self._views[-1]
         gaps = self._gaps(view)
         if not gaps:
             return None
-        first, last = gaps[-1]
-        if last - first < MAX_LIVE_RECORDS and self._has_place(newest=False):
+        if not self._is_behind() and self._has_place(now_s, newest=False):
             return None
+        first, last = gaps[-1]
         if self._newest_of[0] == view.epoch:
             first = max(first, self._newest_of[1] + 1)
         return Want(view.epoch, first, last, newest=True, max_records=MAX_LIVE_RECORDS) if first <= last else None
 
-    def _has_place(self, newest: bool) -> bool:
+    def _is_behind(self) -> bool:
+        """Whether what is new would wait if all went oldest first."""
+        owed = sum(last - first + 1 for view in self._views for first, last in self._gaps(view))
+        return owed > (MAX_LIVE_RECORDS if self.flights else MAX_BATCH_RECORDS)
+
+    def _has_place(self, now_s: float, *, newest: bool) -> bool:
         taken, others = self.places_taken(newest), self.places_taken(not newest)
-        return taken < (NEWEST_PLACES if newest else OLDEST_PLACES) and taken + others < OLDEST_PLACES + NEWEST_PLACES
+        places = NEWEST_PLACES if newest else OLDEST_PLACES + self._has_spare(now_s)
+        return taken < places and taken + others < OLDEST_PLACES + NEWEST_PLACES
+
+    def _has_spare(self, now_s: float) -> bool:
+        oldest = (flight for flight in self.flights.values() if not flight.newest and not flight.parked)
+        return all(now_s - flight.first_sent_s >= SPARE_AFTER_S for flight in oldest)
 
     def _gaps(self, view: EpochView) -> list[tuple[int, int]]:
         """What of an epoch is neither accounted nor under way."""

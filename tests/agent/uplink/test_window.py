@@ -75,7 +75,9 @@ def test_nothing_is_sent_while_disconnected_and_all_goes_again_on_connecting() -
     assert made.next(1000.0) is None
     made.connected(1000.0)
     again = [want for want in iter(lambda: made.next(1000.0), None) if launch(made, want, 1000.0)]
-    assert sorted((want.first, want.last) for want in again) == sorted((want.first, want.last) for want in sent)
+    resent, spare = again[: len(sent)], again[len(sent) :]
+    assert sorted((want.first, want.last) for want in resent) == sorted((want.first, want.last) for want in sent)
+    assert [want.flight for want in spare] == [None], "by then six have been under way for long"
 
 
 def test_what_the_client_library_holds_is_never_sent_again() -> None:
@@ -254,6 +256,31 @@ def test_live_records_go_out_beside_a_backlog_that_nobody_answers() -> None:
     made.refresh([EpochView(OLD, 1, 5000, 5000), EpochView(NEW, 1, 3, 3)])
     (want,) = fill(made)
     assert (want.epoch, want.first, want.last) == (NEW, 1, 3)
+
+
+def test_a_backlog_does_not_wait_behind_six_records_that_are_never_answered() -> None:
+    made = window(EpochView(NEW, 1, 20_000, 20_000))
+    never, arrived, now_s = {10, 300, 600, 900, 1200, 1500}, RangeSet(), 0.0
+    while arrived.count() < 18_000:
+        for want in fill(made, now_s):
+            if not never & set(range(want.first, want.last + 1)):
+                arrived.add(want.first, want.last)
+                made.settled(NEW, [(want.first, want.last)], now_s)
+        now_s += 0.5
+        assert now_s < 120.0
+
+
+def test_beside_the_backlog_of_an_epoch_before_what_is_new_goes_first() -> None:
+    made = window(EpochView(OLD, 1, 5000, 5000), EpochView(NEW, 1, 3, 3))
+    want = made.next(0.0)
+    assert want is not None
+    assert (want.epoch, want.first, want.last, want.newest) == (NEW, 1, 3, True)
+
+
+def test_a_burst_without_a_backlog_goes_in_its_order() -> None:
+    made = window(EpochView(NEW, 1, 256, 256))
+    (want,) = fill(made)
+    assert (want.first, want.last) == (1, 256)
 
 
 def test_what_has_no_wall_time_yet_is_not_cut() -> None:

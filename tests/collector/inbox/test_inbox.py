@@ -59,6 +59,16 @@ def test_of_the_results_of_now_those_that_came_first_go_first():
     assert firsts(inbox.take())[:9] == [(node, first) for first in (1, 2, 3) for node in ("a.a", "b.b", "c.c")]
 
 
+def test_where_records_are_large_results_of_now_do_not_wait_behind_backlogs_of_few_records():
+    inbox = Inbox()
+    for n in range(60):
+        for first in range(1, 91, 15):
+            inbox.put(batch(f"a.n{n}", 1, first, count=15, size=60_000))
+    for n in range(60):
+        inbox.put(batch(f"a.n{n}", 1, 200, count=1, size=1_000))
+    assert [first for _, first in firsts(inbox.take())][:60] == [200] * 60
+
+
 def test_where_little_waits_each_agents_batches_go_in_the_order_in_which_they_came():
     inbox = Inbox()
     for first in (1, 901, 11):
