@@ -1,11 +1,16 @@
 """The influxdb store against answers that a real server will not give on demand."""
 
+import gc
+import socket
+import weakref
+
 import pytest
 from grumpy_server import CUT, GrumpyServer
 from producing import arrivals
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.stores.influx.influxdb import InfluxStore
+from tinyprof_collector.stores.influx.server import InfluxServer
 from tinyprof_collector.stores.store import Refused, StoreFailed
 
 BAD_LINE = (400, {}, '{"message":"unable to parse"}')
@@ -96,9 +101,31 @@ def test_an_agent_that_invents_series_is_stopped_at_a_thousand():
         store.close()
 
 
-def test_no_answer_in_time_is_a_hold():
-    import socket
+class Lines(list[bytes]):
+    """A list that may be watched."""
 
+
+@pytest.mark.parametrize("how", ["cut", "silent", "refused"])
+def test_a_post_that_failed_leaves_nothing_of_its_lines_in_memory(how):
+    with GrumpyServer(CUT) as cutting, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        if how == "refused":
+            silent.close()
+        url = cutting.url if how == "cut" else f"http://127.0.0.1:{port}"
+        server = InfluxServer(InfluxConfig(url=url, token="t", timeout_s=0.2))
+        lines = Lines([b"a line"])
+        gone = weakref.ref(lines)
+        gc.disable()  # it would find them in the end, after hours with the database away
+        try:
+            assert server.write(lines).status == 0
+            del lines
+            assert gone() is None
+        finally:
+            gc.enable()
+        server.close()
+
+
+def test_no_answer_in_time_is_a_hold():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         store = InfluxStore(InfluxConfig(url=url, token="secret-token", timeout_s=0.2))

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import cast
@@ -236,9 +236,12 @@ class InfluxStore:
             self._post(lanes[0], work)
             return
         running = [self._lanes.submit(self._post, lane, work) for lane in lanes if lane]
-        failures = [why for why in (lane.exception() for lane in running) if why is not None]
-        if failures:
-            raise failures[0]
+        wait(running)
+        try:
+            while running:
+                running.pop().result()
+        finally:
+            running.clear()  # else the error and this frame hold each other, and the whole list with them
 
     def _post_apart(self, apart: dict[str, list[int]], work: "_Work") -> None:
         """Suspected agents: a few a list, each alone and at its turn. The others wait, and their agents send again."""

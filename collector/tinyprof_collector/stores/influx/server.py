@@ -8,6 +8,7 @@ import datetime as dt
 import ipaddress
 import json
 import ssl
+import traceback
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,9 @@ class InfluxServer:
             wish = why.headers.get("Retry-After", "") if why.headers else ""
             return HttpAnswer(why.status or 0, _text(why.body or why.reason), wish)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as why:
-            return HttpAnswer(0, _why(why))
+            said = _why(why)
+            _clear(why)
+            return HttpAnswer(0, said)
         return HttpAnswer(reply.status, reply.data if keep_body else _text(reply.data))
 
     def failed(self, answer: HttpAnswer) -> StoreFailed:
@@ -182,3 +185,13 @@ def _why(why: BaseException) -> str:
     reason = getattr(why, "reason", None)
     text = str(reason if isinstance(reason, BaseException) else why)
     return " ".join(text.split(">: ", 1)[-1].split())[:200] or type(why).__name__
+
+
+def _clear(why: BaseException) -> None:
+    """Frees what the frames of a request that failed hold: urllib3 leaves them in a ring with their error, and in them
+    the lines of a whole list, until the garbage collector comes by, which is seldom here.
+    """
+    link: BaseException | None = why
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
