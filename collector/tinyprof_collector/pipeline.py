@@ -49,7 +49,7 @@ class PipelineSettings:
     """Messages kept while a store takes nothing; what comes beyond falls and is counted as deferred."""
     sack_expiry_s: int = 60
     first_retry_s: float = 1.0
-    longest_retry_s: float = 15.0
+    longest_retry_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

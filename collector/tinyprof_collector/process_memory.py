@@ -18,15 +18,6 @@ def share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def give_back_free_memory() -> None:
-    """Gives the system back what lies free between what is kept; takes some milliseconds.
-
-    Each list that a store did not take left 2 to 10 MB of such room: 95 MB in ten minutes without the database.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def calm_garbage_collector() -> None:
     """Looks at new objects every 50,000 instead of every 700, and never again at what the start has made.
 

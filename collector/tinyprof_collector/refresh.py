@@ -12,13 +12,12 @@ from tinyprof_collector.live_state import LiveState, PipelineView
 from tinyprof_collector.lookout import Lookout
 from tinyprof_collector.opened import Opened
 from tinyprof_collector.pipeline import Pipeline
-from tinyprof_collector.process_memory import give_back_free_memory
 
 log = logging.getLogger(__name__)
 
 
 class Refresh:
-    """Called on the pipeline's thread; every `ledger_interval_s` the ledger is summed up and free memory given back."""
+    """Called on the pipeline's thread; every `ledger_interval_s` the ledger is summed up."""
 
     def __init__(
         self,
@@ -50,7 +49,6 @@ class Refresh:
         if self._ledger_seen_s is None or now_s - self._ledger_seen_s >= self._ledger_interval_s:
             self._ledger_seen_s = now_s
             self._sums = self._pipeline.ledger_sums()
-            give_back_free_memory()
         self._leave_to_others()
         self._live.note_pipeline(self._view(now_s), self._clock.wall_ns())
         self._cache.keep(self._clock.wall_ns())
