@@ -177,17 +177,29 @@ class Fleet:
             self.committed += count // len(self._turn) * len(self._turn)
 
     def _send_of_all(self, now_s: float, everyone: bool) -> None:
-        """Agents in turn. Where the connection, which real ones do not share, is full, it goes on there next time."""
-        count = len(self._turn)
-        for number in range(self._next, self._next + count):
-            agent = self._turn[number % count]
-            if (agent.stirred or everyone) and not self._send(agent, now_s):
-                self._next = number % count
-                return
+        """A batch of each agent in turn, as far as their windows allow: as connections of their own would share a link.
 
-    def _send(self, agent: Agent, now_s: float) -> bool:
-        """What an agent's window allows; False where the connection takes no more."""
-        agent.refresh()
+        Where the one connection is full it goes on there next time.
+        """
+        order = self._turn[self._next :] + self._turn[: self._next]
+        turn = [agent for agent in order if agent.stirred or everyone]
+        for agent in turn:
+            agent.refresh()
+        while turn:
+            more = []
+            for at, agent in enumerate(turn):
+                sent = self._send(agent, now_s)
+                if sent is None:
+                    for left in turn[at:] + more:
+                        left.stirred = True
+                    self._next = self._turn.index(agent)
+                    return
+                if sent:
+                    more.append(agent)
+            turn = more
+
+    def _send(self, agent: Agent, now_s: float) -> bool | None:
+        """A batch, if the agent's window allows one: whether it does, None where the connection takes no more."""
         while (want := agent.window.next(now_s)) is not None:
             first, last, records = agent.cut(want)
             if not records:
@@ -196,11 +208,11 @@ class Fleet:
             batch = Batch(agent.node, agent.epoch, agent.settled.cum + 1, [], records)
             token = self._connection.publish(Publication(agent.topic, encode(batch), expiry_s=60))
             if token is None:
-                agent.stirred = True
-                return False
+                return None
             owes = RangeSet((entry.seq, entry.seq) for entry in records)
             self._flights[token] = agent, agent.window.launched(want, first, last, owes, len(records), [], now_s)
-        return True
+            return True
+        return False
 
     def live(self) -> None:
         """What is committed from now on is of now, whatever was committed before."""
