@@ -18,6 +18,10 @@ class Span(NamedTuple):
     first: int
     last: int
 
+    def covers(self, other: "Span") -> bool:
+        """Whether all that another batch holds is in this one: the same, or one that was halved since."""
+        return self.epoch == other.epoch and self.first <= other.first and other.last <= self.last
+
     def is_live(self) -> bool:
         """Whether it is as small as a batch of results of now, which does not wait behind backlogs."""
         return self.last - self.first < MAX_LIVE_RECORDS

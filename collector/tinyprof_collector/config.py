@@ -131,7 +131,7 @@ class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     batches_per_agent: Positive = 8
     max_batches: Positive = 80_000
-    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 96 * 1024 * 1024
+    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 24 * 1024 * 1024
     take_batches: Positive = 1024
     """How many batches are stored in one transaction at most."""
     watchdog_intervals: Annotated[int, Meta(ge=2, le=100)] = 3

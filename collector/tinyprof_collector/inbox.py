@@ -7,6 +7,7 @@ behind the backlogs of all agents.
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from itertools import islice
 
 from msgspec import Struct
@@ -17,11 +18,15 @@ from tinyprof_protocol.connection import Message
 
 MAX_OF_ONE_AGENT = 8
 MAX_MESSAGES = 80_000
-MAX_BYTES = 96 * 1024 * 1024
+MAX_BYTES = 24 * 1024 * 1024
+"""Some hundred thousand records: half a minute's work and more."""
 MAX_TAKEN_WEIGHT = 512 * 1024
 """What one list may weigh: some thousand records. On a slow machine too they must be stored, and answered, well within
 the 2 s after which an agent sends again; and decoded they take up to a hundred times the room."""
 LARGE_BYTES = 2048
+LIVE_OF_ONE_AGENT = 4
+LIVE_SHARE = 1 / 4
+"""What small batches may be beside the bounds: of an agent whose places its backlog has, and over that of all."""
 LIVE_BYTES = 8 * 1024
 """A batch of few records that is larger comes after the others: of large records a batch of backlog holds few, too."""
 SEVERAL_OF_ONE = 4
@@ -97,11 +102,7 @@ class Inbox:
             if queue is not None and _is_there(queue, waiting):
                 self.copies += 1
                 return False
-            if (
-                (queue is not None and len(queue) >= self._max_of_one)
-                or self._size >= self._max_messages
-                or self._bytes + size > self._max_bytes
-            ):
+            if not self._has_room(queue or (), size) and not self._has_room_beside(queue or (), waiting):
                 self._counts.defer(node)
                 return False
             if queue is None:
@@ -113,6 +114,20 @@ class Inbox:
             if self._size == 1:
                 self._changed.notify()
         return True
+
+    def _has_room(self, queue: Collection[_Waiting], size: int, more: float = 0.0) -> bool:
+        return (
+            len(queue) < self._max_of_one
+            and self._size < self._max_messages * (1 + more)
+            and self._bytes + size <= self._max_bytes * (1 + more)
+        )
+
+    def _has_room_beside(self, queue: Collection[_Waiting], new: _Waiting) -> bool:
+        """Whether a batch is one of results of now, for which there is room though its agent's backlog has it all."""
+        if not _is_live(new):
+            return False
+        live = [waiting for waiting in islice(queue, self._max_of_one + LIVE_OF_ONE_AGENT) if _is_live(waiting)]
+        return len(live) < LIVE_OF_ONE_AGENT and self._has_room((), len(new.message.payload), LIVE_SHARE)
 
     def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
         """Up to `limit` messages, a few of each agent in turn; waits for the first. Empty after the timeout or `close`.
@@ -150,7 +165,7 @@ class Inbox:
             (len(waiting.message.payload) > LIVE_BYTES, waiting.number, node)
             for node, queue in self._queues.items()
             for waiting in queue
-            if (span := _span(waiting)) is not None and span.is_live()
+            if _is_live(waiting)
         ]
         weight = 0
         for _, number, node in sorted(small)[:limit]:
@@ -220,7 +235,12 @@ def _is_there(queue: deque[_Waiting], new: _Waiting) -> bool:
     if any(one.message.payload == new.message.payload for one in others):
         return True
     span = _span(new) if len(others) >= SEVERAL_OF_ONE else None
-    return span is not None and any(_span(one) == span for one in others)
+    return span is not None and any(there is not None and there.covers(span) for there in map(_span, others))
+
+
+def _is_live(waiting: _Waiting) -> bool:
+    span = _span(waiting)
+    return span is not None and span.is_live()
 
 
 def _span(waiting: _Waiting) -> Span | None:

@@ -84,7 +84,29 @@ def test_a_batch_that_is_sent_again_takes_no_second_place_though_less_is_owed_by
     assert (len(inbox), inbox.copies, inbox.deferred()) == (4, 1, {})
     other_epoch = Batch("a.a", bytes([1] * 16), 5, [], [Entry(seq, b"") for seq in range(31, 41)])
     assert inbox.put(Message("tinyprof/1/00/a.a/records", encode(other_epoch), False, None, None))
-    assert inbox.put(batch("a.a", 5, 31, count=9)), "another batch"
+    assert inbox.put(batch("a.a", 5, 31, count=11)), "more than waits"
+
+
+def test_a_half_of_a_batch_that_waits_takes_no_place_of_its_own():
+    inbox = Inbox()
+    for first in (1, 101, 201, 301):
+        inbox.put(batch("a.a", 1, first, count=100))
+    assert not inbox.put(batch("a.a", 1, 201, count=50))
+    assert not inbox.put(batch("a.a", 1, 251, count=50))
+    assert (len(inbox), inbox.copies, inbox.deferred()) == (4, 2, {})
+
+
+@pytest.mark.parametrize("bound", ["of its agent", "in bytes"])
+def test_results_of_now_have_room_beside_a_backlog_that_has_it_all(bound):
+    whole = len(batch("a.a", 1, 101, count=100, size=60_000).payload)
+    inbox = Inbox() if bound == "of its agent" else Inbox(max_bytes=8 * (whole + 100))
+    for first in range(1, 801, 100):
+        assert inbox.put(batch("a.a", 1, first, count=100, size=60_000))
+    assert not inbox.put(batch("a.a", 1, 801, count=100, size=60_000))
+    assert [inbox.put(batch("a.a", 1, first, count=2)) for first in range(901, 911, 2)] == [True] * 4 + [False]
+    assert inbox.deferred() == {"a.a": 2}
+    huge = batch("b.b", 1, 1, count=2, size=200_000)
+    assert inbox.put(huge) == (bound == "of its agent"), "there is a bound for these, too"
 
 
 def test_agents_are_served_in_turn_and_each_in_its_order():
