@@ -30,7 +30,7 @@ LIVE_SHARE = 1 / 4
 LIVE_BYTES = 8 * 1024
 """A batch of few records that is larger comes after the others: of large records a batch of backlog holds few, too."""
 SEVERAL_OF_ONE = 4
-"""From so many batches of an agent on, one that was sent again with another `base` is looked for among them."""
+"""From so many batches of an agent on, one that was sent again in other bytes, or halved, is looked for among them."""
 AT_A_TURN = 4
 """Batches of one agent that follow on each other: one acknowledgement serves them."""
 MUCH_BYTES = 2 * 1024 * 1024
@@ -227,7 +227,7 @@ class Inbox:
 
 
 def _is_there(queue: deque[_Waiting], new: _Waiting) -> bool:
-    """Whether a batch waits already: its very bytes, or where several wait, its records as they were sent before.
+    """Whether a batch waits already: its very bytes, or where several wait, one that holds all its records.
 
     What waits on another topic is no copy: only one of the two is where it belongs.
     """
