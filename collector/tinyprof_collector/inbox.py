@@ -164,7 +164,7 @@ class Inbox:
         small = [
             (len(waiting.message.payload) > LIVE_BYTES, waiting.number, node)
             for node, queue in self._queues.items()
-            for waiting in queue
+            for waiting in islice(queue, MAX_OF_ONE_AGENT + LIVE_OF_ONE_AGENT)
             if _is_live(waiting)
         ]
         weight = 0
