@@ -1,5 +1,6 @@
 """The influxdb store against answers that a real server will not give on demand."""
 
+import contextlib
 import gc
 import socket
 import weakref
@@ -123,6 +124,26 @@ def test_a_post_that_failed_leaves_nothing_of_its_lines_in_memory(how):
         finally:
             gc.enable()
         server.close()
+
+
+def test_a_list_that_failed_in_both_its_posts_leaves_nothing_in_memory():
+    class Listed(list):
+        """A list that may be watched."""
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    store = InfluxStore(InfluxConfig(url=url, token="t", posts_at_once=2))
+    sent = Listed(one for node in ("lab.one", "lab.two") for one in arrivals(range(1, 501), node=node))
+    gone = weakref.ref(sent)
+    gc.disable()
+    try:
+        with contextlib.suppress(StoreFailed):
+            store.write(sent)
+        del sent
+        assert gone() is None
+    finally:
+        gc.enable()
+    store.close()
 
 
 def test_no_answer_in_time_is_a_hold():

@@ -237,11 +237,9 @@ class InfluxStore:
             return
         running = [self._lanes.submit(self._post, lane, work) for lane in lanes if lane]
         wait(running)
-        try:
-            while running:
-                running.pop().result()
-        finally:
-            running.clear()  # else the error and this frame hold each other, and the whole list with them
+        while running:
+            # A lane that failed is let go of first: else its error and this frame hold each other, and all the lines.
+            running.pop().result()
 
     def _post_apart(self, apart: dict[str, list[int]], work: "_Work") -> None:
         """Suspected agents: a few a list, each alone and at its turn. The others wait, and their agents send again."""
