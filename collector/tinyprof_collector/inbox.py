@@ -27,6 +27,8 @@ LARGE_BYTES = 2048
 LIVE_OF_ONE_AGENT = 4
 LIVE_SHARE = 1 / 4
 """What small batches may be beside the bounds: of an agent whose places its backlog has, and over that of all."""
+LOOKED_THROUGH = MAX_OF_ONE_AGENT + LIVE_OF_ONE_AGENT
+"""Batches of an agent that are looked through for copies and small ones; more is only where a setting allows it."""
 LIVE_BYTES = 8 * 1024
 """A batch of few records that is larger comes after the others: of large records a batch of backlog holds few, too."""
 SEVERAL_OF_ONE = 4
@@ -126,7 +128,7 @@ class Inbox:
         """Whether a batch is one of results of now, for which there is room though its agent's backlog has it all."""
         if not _is_live(new):
             return False
-        live = [waiting for waiting in islice(queue, self._max_of_one + LIVE_OF_ONE_AGENT) if _is_live(waiting)]
+        live = [waiting for waiting in islice(queue, LOOKED_THROUGH) if _is_live(waiting)]
         return len(live) < LIVE_OF_ONE_AGENT and self._has_room((), len(new.message.payload), LIVE_SHARE)
 
     def take(self, limit: int = 256, timeout_s: float | None = 0.0) -> list[Message]:
@@ -164,7 +166,7 @@ class Inbox:
         small = [
             (len(waiting.message.payload) > LIVE_BYTES, waiting.number, node)
             for node, queue in self._queues.items()
-            for waiting in islice(queue, MAX_OF_ONE_AGENT + LIVE_OF_ONE_AGENT)
+            for waiting in islice(queue, LOOKED_THROUGH)
             if _is_live(waiting)
         ]
         weight = 0
@@ -231,7 +233,7 @@ def _is_there(queue: deque[_Waiting], new: _Waiting) -> bool:
 
     What waits on another topic is no copy: only one of the two is where it belongs.
     """
-    others = [one for one in islice(queue, MAX_OF_ONE_AGENT) if one.message.topic == new.message.topic]
+    others = [one for one in islice(queue, LOOKED_THROUGH) if one.message.topic == new.message.topic]
     if any(one.message.payload == new.message.payload for one in others):
         return True
     span = _span(new) if len(others) >= SEVERAL_OF_ONE else None

@@ -105,6 +105,8 @@ def test_results_of_now_have_room_beside_a_backlog_that_has_it_all(bound):
     assert not inbox.put(batch("a.a", 1, 801, count=100, size=60_000))
     assert [inbox.put(batch("a.a", 1, first, count=2)) for first in range(901, 911, 2)] == [True] * 4 + [False]
     assert inbox.deferred() == {"a.a": 2}
+    assert not inbox.put(batch("a.a", 2, 901, count=2))
+    assert (inbox.copies, inbox.deferred()) == (1, {"a.a": 2}), "one that waits there is known when it comes again"
     huge = batch("b.b", 1, 1, count=2, size=200_000)
     assert inbox.put(huge) == (bound == "of its agent"), "there is a bound for these, too"
 
