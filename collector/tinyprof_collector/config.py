@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct, field
 
+from tinyprof_collector.inbox import MAX_BYTES, MAX_MESSAGES, MAX_OF_ONE_AGENT
 from tinyprof_protocol import configuration
 from tinyprof_protocol.bounds import MetricKey
 from tinyprof_protocol.metrics import METRICS
@@ -129,9 +130,9 @@ class StateConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds between the broker and the stores; what is over them falls, is counted, and comes again."""
 
-    batches_per_agent: Positive = 8
-    max_batches: Positive = 80_000
-    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 24 * 1024 * 1024
+    batches_per_agent: Positive = MAX_OF_ONE_AGENT
+    max_batches: Positive = MAX_MESSAGES
+    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = MAX_BYTES
     take_batches: Positive = 1024
     """How many batches are stored in one transaction at most."""
     watchdog_intervals: Annotated[int, Meta(ge=2, le=100)] = 3
