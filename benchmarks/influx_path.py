@@ -28,7 +28,7 @@ from influxd import ORG, TOKEN, Influxd
 AT_ONCE = "max_wait_s = 0.1\n"
 """The last list, which is short, is not held back for the usual second; all others are full at once."""
 UNWATCHED = "[regressions]\nenabled = false\n"
-"""The watch for regressions is no part of storing, has a rate of its own, and finds one in every made-up run."""
+"""The watch for regressions is no part of storing, has a rate of its own, and must rank nearly every made-up run."""
 BARE = str(Path(__file__).parent / "influx_bare.py")
 
 

@@ -67,7 +67,8 @@ class Flight:
 
 @dataclass(slots=True)
 class Window:
-    """At most eight batches unacknowledged: six from the oldest end, two of what is new in the newest epoch.
+    """At most eight batches unacknowledged: six from the oldest end, seven once those have been under way for long, and
+    two of what is new in the newest epoch.
 
     The owner asks `next`, cuts and publishes, and says `launched` or `nothing`; it tells what became of publications
     and acknowledgements. What is under way is never cut as new again; what a batch that was cut smaller leaves over is,
