@@ -1,13 +1,9 @@
 """Several collectors whose agents have boards that answer at once, for what happens to jobs."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import instant_agent
-from brokers import make_broker
-from influxd import Influxd
 from redis_server import RedisServer
 from roles import HERE, Role, until
 from several_site import AGENTS, SeveralSite
@@ -70,33 +66,3 @@ class SeveralJobSite(SeveralSite):
         """How many runs the collectors offer to each other."""
         with redis.client() as client:
             return len(client.keys("*:job-offer:*"))
-
-
-@contextmanager
-def several_job_site(folder: Path, redis: RedisServer) -> Iterator[SeveralJobSite]:
-    """A site over mosquitto, InfluxDB and that Redis; nothing is started, and all is ended."""
-    with ExitStack() as closing:
-        (folder / "influxd").mkdir()
-        database = Influxd(folder / "influxd").start()
-        closing.callback(database.stop)
-        broker = make_broker("mosquitto", folder)
-        broker.start()
-        closing.callback(broker.stop)
-        site = SeveralJobSite(folder, broker, database, redis)
-        for role in site.roles:
-            closing.callback(role.kill)
-        yield site
-        for role in site.roles:
-            if role.running():
-                role.thaw()
-
-
-@contextmanager
-def redis_in(folder: Path) -> Iterator[RedisServer]:
-    """A Redis of its own."""
-    folder.mkdir()
-    running = RedisServer(folder).start()
-    try:
-        yield running
-    finally:
-        running.stop()

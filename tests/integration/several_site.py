@@ -1,11 +1,12 @@
 """A site of two collectors with a Redis and an InfluxDB between them, and an agent on each half of the partitions."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from brokers import Broker
+from brokers import Broker, make_broker
 from influx_site import InfluxSite
 from influxd import Influxd
 from redis_server import RedisServer
@@ -21,6 +22,7 @@ HALVES = {"one": LOW, "two": HIGH}
 AGENTS = {"one": "lab.one", "bench": "lab.bench"}
 """Of which one falls into each half."""
 STATUS_INTERVAL_S = 1.0
+S = TypeVar("S", bound="SeveralSite")
 
 
 class SeveralSite(InfluxSite):
@@ -120,3 +122,36 @@ class SeveralSite(InfluxSite):
         agent.start("--life", f"last-{name}-{time.monotonic_ns()}", "--count", "30", environment=still)
         agent.wait_for("produced all")
         until(f"the spool of {name} is empty", lambda: self.spool_holds(name) == 0)
+
+
+@contextmanager
+def several_site(make: type[S], folder: Path, redis: RedisServer) -> Iterator[S]:
+    """A site over mosquitto, InfluxDB and that Redis; nothing of it is started, and all is ended, whatever happens."""
+    with ExitStack() as closing:
+        (folder / "influxd").mkdir()
+        database = Influxd(folder / "influxd").start()
+        closing.callback(database.stop)
+        broker = make_broker("mosquitto", folder)
+        broker.start()
+        closing.callback(broker.stop)
+        site = make(folder, broker, database, redis)
+        closing.callback(_end, site)
+        yield site
+
+
+def _end(site: SeveralSite) -> None:
+    for role in site.roles:
+        if role.running():
+            role.thaw()
+        role.kill()
+
+
+@contextmanager
+def redis_in(folder: Path) -> Iterator[RedisServer]:
+    """A Redis of its own."""
+    folder.mkdir()
+    running = RedisServer(folder).start()
+    try:
+        yield running
+    finally:
+        running.stop()

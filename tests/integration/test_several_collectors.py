@@ -5,13 +5,10 @@ import time
 from collections import Counter
 
 import pytest
-from brokers import make_broker
 from click.testing import CliRunner
 from faults.stranger import Stranger
-from influxd import Influxd
-from redis_server import RedisServer
 from roles import until
-from several_site import ALL, HALVES, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite
+from several_site import ALL, HALVES, HIGH, LOW, STATUS_INTERVAL_S, SeveralSite, redis_in, several_site
 
 from tinyprof.cli import tinyprof
 from tinyprof.fleet import Fleet, FleetError
@@ -22,28 +19,14 @@ UNOWNED = "no live collector owns partition 00, 01, 02, 03, 04, 05, 06, 07"
 
 @pytest.fixture
 def redis(tmp_path):
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    running = RedisServer(folder).start()
-    yield running
-    running.stop()
+    with redis_in(tmp_path / "redis") as running:
+        yield running
 
 
 @pytest.fixture
 def site(tmp_path, redis):
-    broker = make_broker("mosquitto", tmp_path)
-    broker.start()
-    folder = tmp_path / "influxd"
-    folder.mkdir()
-    database = Influxd(folder).start()
-    made = SeveralSite(tmp_path, broker, database, redis)
-    yield made
-    for role in made.roles:
-        if role.running():
-            role.thaw()
-        role.kill()
-    database.stop()
-    broker.stop()
+    with several_site(SeveralSite, tmp_path, redis) as made:
+        yield made
 
 
 def judge(site: SeveralSite) -> None:

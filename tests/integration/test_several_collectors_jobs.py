@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 from roles import until
-from several_job_site import BOARDS, redis_in, several_job_site
-from several_site import ALL, HALVES
+from several_job_site import BOARDS, SeveralJobSite
+from several_site import ALL, HALVES, redis_in, several_site
 
 import tinyprof
 
@@ -20,7 +20,7 @@ def redis(tmp_path):
 
 @pytest.fixture
 def site(tmp_path, redis):
-    with several_job_site(tmp_path, redis) as made:
+    with several_site(SeveralJobSite, tmp_path, redis) as made:
         yield made
 
 
