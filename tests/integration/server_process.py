@@ -1,5 +1,6 @@
 """A server in a process of its own, with a log: started until it is ready, killed, or stopped."""
 
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,12 @@ class ServerProcess:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self._name} is not ready: {self._log.read_text(errors='replace')[-500:]}")
             time.sleep(0.02)
+
+    def limit_files(self, size_bytes: int | None) -> None:
+        """None of its files may grow beyond so much: each write past it fails, as it does where a disk is full."""
+        assert self.process is not None
+        limit = resource.RLIM_INFINITY if size_bytes is None else size_bytes
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -1,6 +1,8 @@
 """The influxdb store against real servers, InfluxDB 2.7 and 1.8: what it promises on each."""
 
+import itertools
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ from producing import BUILD, EPOCH, NODE, arrivals, now_ns, result_of
 from tinyprof_collector.stores.influx.influxdb import InfluxStore
 from tinyprof_collector.stores.store import Refused, StoreFailed
 from tinyprof_collector.verification import held_runs, stored_runs
+from tinyprof_protocol.records import Figure, Result
+from tinyprof_protocol.requests import Point
 from tinyprof_protocol.series import series_of
+
+READS = 200
 
 
 @pytest.fixture(scope="module", params=[Influxd, Influxd1], ids=["2.7", "1.8"])
@@ -71,6 +77,62 @@ def test_what_was_acknowledged_survives_a_kill_of_the_server(program, tmp_path: 
     finally:
         store.close()
         running.stop()
+
+
+def test_what_the_server_shows_but_could_not_write_to_its_disk_is_written_again(program, tmp_path: Path):
+    running = program(tmp_path).start()
+    store = InfluxStore(running.config())
+    new = InfluxStore(running.config())
+    try:
+        store.write(arrivals(range(1, 21)))
+        running.limit_files(1024)
+        for one in (store, new):
+            # The first is told that it failed; to the other, which asks what is there, the server shows them all.
+            with pytest.raises(StoreFailed, match="file too large"):
+                one.write(arrivals(range(21, 421)))
+        assert new.count(NODE).held == 420
+        running.kill()
+        running.start()
+        assert new.count(NODE).held == 20
+        assert new.write(arrivals(range(21, 421))) == ["held"] * 400
+        assert new.count(NODE).held == 420
+    finally:
+        store.close()
+        new.close()
+        running.stop()
+
+
+def test_what_is_read_while_it_is_written_is_whole_or_not_there(store):
+    done = threading.Event()
+
+    def body(seq: int) -> Result:
+        figure = Figure(float(seq), seq - 1.0, seq + 1.0, 0.969, 6, estimated=True)
+        return replace(result_of(seq), figures={"bound_pct": figure, "ttft_ms": figure})
+
+    def write() -> None:
+        for first in itertools.count(1, 20):
+            if done.is_set():
+                return
+            store.write([one for seq in range(first, first + 20) for one in arrivals([seq], body=body(seq))])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    runs: dict[bytes, Result] = {}
+    points: list[Point] = []
+    try:
+        reader = store.read()
+        for _ in range(READS):
+            runs.update((record.body.run_id, record.body) for record in reader.runs(NODE, "alpha", 40))
+            for metric in ("bound_pct", "ttft_ms"):
+                points += reader.history(NODE, "alpha", metric, limit=40)
+    finally:
+        done.set()
+        writer.join()
+    assert len(runs) > READS
+    assert all(run == body(int.from_bytes(run_id)) for run_id, run in runs.items())
+    for point in points:
+        seq = int.from_bytes(point.run_id)
+        assert (point.value, point.low, point.high, point.verdict) == (seq, seq - 1, seq + 1, "valid")
 
 
 @pytest.mark.parametrize("wrong_part", ["secret", "bucket"])

@@ -138,7 +138,7 @@ class Store(Protocol):
     def write(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         """Writes records and returns, in order, what became of each, once that would survive a loss of power.
 
-        A record of a (node, epoch, seq) that is there already is not written again. Raises StoreFailed; then some may
+        A record of a (node, epoch, seq) that is there already stays as it is. Raises StoreFailed; then some may
         have been written, and will be `held` when they come again.
         """
 

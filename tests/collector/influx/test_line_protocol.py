@@ -1,5 +1,6 @@
 """Lines against an independent parser: what it reads back is what the record says."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from tinyprof_collector.config import Details
 from tinyprof_collector.stores.influx import line_protocol
-from tinyprof_collector.stores.influx.detail import field_bytes, record_in
+from tinyprof_collector.stores.influx.detail import TAGS_OF_BUILD, field_bytes, field_text, record_in
 from tinyprof_collector.stores.influx.line_protocol import (
     MAX_TIME_NS,
     TAG_CHARACTERS,
@@ -279,12 +280,36 @@ def test_a_point_that_is_not_as_it_was_written_is_told():
     read = parsed(arrival_of(result_of(BUILD, {"decode_tps": Figure(1.0)})))
     row = {**read["tags"], **read["fields"], "time": 5}
     assert record_in(row) is not None
-    for name in ("decode_tps", "ctx", "run_id", "board", "verdict"):
+    for name in ("decode_tps", "ctx", "run_id", "verdict"):
         with pytest.raises(ValueError, match=r"figures|not as it was|Expected|Invalid"):
-            record_in({**row, name: None})
+            record_in({**row, name: None, "of_another": 1})
+    for name, value in (("board", None), ("ctx", "x"), ("decode_tps", "x"), ("verdict", 1)):
+        with pytest.raises(ValueError, match=r"(?i)not as it was|expected|invalid|convert"):
+            record_in({**row, name: value})
     for text, why in (("&", "base64"), ("AAAA", "array")):
         with pytest.raises(ValueError, match=why):
             record_in({**row, "rest": text})
+
+
+@settings(max_examples=200, deadline=None)
+@given(RESULTS, st.sampled_from(["clock", "estimated"]), st.data())
+def test_a_point_that_is_being_written_is_not_there_yet(body, time, data):
+    record = Record(1_800_000_000_000_000_123, time, bytes(16), 5, body)
+    read = parsed(Arrival(NODE, EPOCH, 7, pack(record), record))
+    unseen = data.draw(st.sets(st.sampled_from(sorted(read["fields"])), min_size=1))
+    seen = {name: None if name in unseen else value for name, value in read["fields"].items()}
+    row = {**read["tags"], **seen, "time": read["time"]}
+    assert record_in(row) == (record if seen.get("record") else None)
+
+
+def test_a_line_of_before_its_fields_were_counted_is_read():
+    read = parsed(arrival_of(result_of(BUILD, {"decode_tps": Figure(1.0)})))
+    *before, fields = msgspec.msgpack.decode(field_bytes(read["fields"]["rest"]))
+    row = {**read["tags"], **read["fields"], "time": 5}
+    assert fields == len(row.keys() - {"time", "rest", "agent", "board", "site", *TAGS_OF_BUILD})
+    whole = record_in(row)
+    assert whole is not None
+    assert record_in({**row, "rest": field_text(pack(before))}) == whole
 
 
 def test_the_canary_has_a_measurement_of_its_own():

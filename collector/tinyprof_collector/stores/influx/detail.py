@@ -18,6 +18,9 @@ from tinyprof_protocol.records import Build, ClockReport, Conditions, Figure, Re
 
 REST, WHOLE = "rest", "record"
 """The fields: what is not said elsewhere, or the record's own bytes."""
+TAGS_OF_BUILD = ("engine", "model", "platform", "quantisation")
+_NO_FIELDS_BESIDE = frozenset(("time", "agent", "board", "site", *TAGS_OF_BUILD, REST))
+"""Columns of a run's row that `Rest.fields` does not count."""
 
 
 class Rest(Struct, array_like=True, frozen=True):
@@ -47,9 +50,12 @@ class Rest(Struct, array_like=True, frozen=True):
     suite_terms: str
     stands_for: str | None
     streamed: bool
+    fields: int = 0
+    """How many fields the line has beside this one. A row with fewer is one that is being written: servers show fields
+    one by one. 0: not counted, in lines of tinyprof before it was."""
 
 
-def rest_of(record: Record, body: Result, terms: list[tuple[float | None, int]]) -> bytes:
+def rest_of(record: Record, body: Result, terms: list[tuple[float | None, int]], fields: int) -> bytes:
     """The field `rest`, which is base64 of this: the MessagePack of a `Rest`. `terms` are of all figures, by name."""
     build = body.build
     # A tuple is the same bytes as the struct, and is made in a fraction of the time.
@@ -57,7 +63,7 @@ def rest_of(record: Record, body: Result, terms: list[tuple[float | None, int]])
         record.boot, record.boottime_ns, body.job_id, body.prompts, body.max_tokens, body.reasons, body.clock,
         body.conditions, terms, body.repetitions, body.timed_s, body.warm_up_s, body.min_repetitions, body.min_timed_s,
         body.itl_us, body.itl_dropped, body.repetitions_dropped, body.output, body.attempt, body.ram_is_rss,
-        body.suite_terms, build.stands_for, build.streamed,
+        body.suite_terms, build.stands_for, build.streamed, fields,
     )  # fmt: skip
     return pack(rest)
 
@@ -74,12 +80,12 @@ def field_bytes(text: str) -> bytes:
 
 def comes_back(build: Build, suite: str, tag: Mapping[str, str]) -> bool:
     """Whether tags (as they arrive, unescaped) and string fields give these texts back as they are."""
-    tags = all(tag[name] == getattr(build, name) for name in ("engine", "model", "platform", "quantisation"))
+    tags = all(tag[name] == getattr(build, name) for name in TAGS_OF_BUILD)
     return tags and not any("\0" in text for text in (*_texts_of(build), suite))
 
 
 def record_in(row: Mapping[str, Any]) -> Record | None:
-    """The record in a point, given all its fields and tags by name; None where it was written without.
+    """The record in a point, given all its fields and tags by name; None where it was written without, or is not yet.
 
     Raises ValueError and BadMessage for what is no such point.
     """
@@ -88,6 +94,8 @@ def record_in(row: Mapping[str, Any]) -> Record | None:
     if not row.get(REST):
         return None
     rest = unpack(field_bytes(row[REST]), Rest)
+    if sum(value is not None for name, value in row.items() if name not in _NO_FIELDS_BESIDE) < rest.fields:
+        return None
     try:
         whole = Record(
             int(row["time"]), row.get("time_source") or "clock", rest.boot, rest.boottime_ns, _result(row, rest)

@@ -255,19 +255,24 @@ class InfluxStore:
         held, size = self._held, self._poster.max_lines
         for begin in range(0, len(lane), size):
             some = lane[begin : begin + size]
-            if held or not all(work.lines[n].text for n in some):
-                some = [n for n in some if self._may_be_posted(n, work, held)]
+            if not all(work.lines[n].text for n in some):
+                some = [n for n in some if self._may_be_posted(n, work)]
             if some:
                 self._post_lines(some, work)
+            if held:
+                # What was there is written once more: a server shows what it could not write to its disk, too.
+                work.answer([n for n in some if work.answers[n] == "stored" and self._is_held(n, work, held)], "held")
 
-    def _may_be_posted(self, n: int, work: "_Work", held: dict[tuple[str, bytes], frozenset[int]]) -> bool:
-        """Whether a record is neither there already nor unwritable, and then it has its answer."""
-        arrival, line = work.arrivals[n], work.lines[n]
-        if arrival.seq in held.get((arrival.node, arrival.epoch), ()):
-            work.answers[n] = "held"
-        elif line.unwritable:
+    def _may_be_posted(self, n: int, work: "_Work") -> bool:
+        """Whether a record is not unwritable; else it has its answer."""
+        line = work.lines[n]
+        if line.unwritable:
             work.answers[n] = Refused(f"the store {self.name} cannot hold it: {line.unwritable}")
-        return work.answers[n] is None
+        return not line.unwritable
+
+    def _is_held(self, n: int, work: "_Work", held: dict[tuple[str, bytes], frozenset[int]]) -> bool:
+        arrival = work.arrivals[n]
+        return arrival.seq in held.get((arrival.node, arrival.epoch), ())
 
     def _post_lines(self, posted: list[int], work: "_Work") -> None:
         texts = [work.lines[n].text for n in posted]

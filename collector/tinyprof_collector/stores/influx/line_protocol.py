@@ -8,7 +8,7 @@ values is a field. Source: InfluxDB line protocol reference (element order, esca
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyprof_collector.stores.influx.detail import comes_back
+from tinyprof_collector.stores.influx.detail import TAGS_OF_BUILD, comes_back
 from tinyprof_collector.stores.store import Arrival
 from tinyprof_protocol.metrics import METRICS
 from tinyprof_protocol.records import Build, Event, Record, Result, Sample
@@ -73,7 +73,8 @@ def head_of(measurement: str, node: str, board: str | None, build_tags: str = ""
     return f"{measurement},agent={tag_value(agent)}{of_board}{build_tags},site={tag_value(site)}"
 
 
-_TAGS_OF_BUILD = ("engine", "model", "platform", "quantisation")
+FIELDS_OF_ALL_RUNS = ("epoch", "seq", "verdict", "golden", "run_id", "asked")
+"""What each line of a run has beside the fields of its series, its figures and its details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class FixedPart:
     """Fields, each after a comma."""
     exact: bool = False
     """Whether head and fields give the build and the suite back as they are."""
+    n_fields: int = 0
+    """Fields that every line of these runs has."""
 
 
 class _SeriesPart(NamedTuple):
@@ -94,6 +97,7 @@ class _SeriesPart(NamedTuple):
     tags: str
     fields: str
     exact: bool
+    n_fields: int
 
 
 class FixedParts:
@@ -127,7 +131,8 @@ class FixedParts:
         elif len(self._runs) >= self._bound:
             self._runs.clear()
         series = self._part_of_series(body)
-        part = FixedPart(head_of(RESULT, node, body.board, series.tags).encode(), series.fields, series.exact)
+        head = head_of(RESULT, node, body.board, series.tags).encode()
+        part = FixedPart(head, series.fields, series.exact, series.n_fields)
         self._runs[node, body.board] = (body.build, body.suite, body.max_tokens, body.prompts), part
         return part
 
@@ -137,11 +142,13 @@ class FixedParts:
         if part is None:
             if len(self._of_series) >= self._bound:
                 self._of_series.clear()
-            texts = {name: getattr(body.build, name) for name in _TAGS_OF_BUILD}
+            texts = {name: getattr(body.build, name) for name in TAGS_OF_BUILD}
             tags = "".join(f",{name}={value}" for name, text in texts.items() if (value := tag_value(text)))
             arriving = {name: text[:TAG_CHARACTERS].translate(_TAG_PLAIN) for name, text in texts.items()}
-            fields = "".join(f",{field}" for field in _run_fields(body, series_id))
-            part = self._of_series[series_id] = _SeriesPart(tags, fields, comes_back(body.build, body.suite, arriving))
+            fields = _run_fields(body, series_id)
+            text, exact = "".join(f",{field}" for field in fields), comes_back(body.build, body.suite, arriving)
+            part = _SeriesPart(tags, text, exact, len(fields) + len(FIELDS_OF_ALL_RUNS))
+            self._of_series[series_id] = part
         return part
 
     def _of_other(self, measurement: str, node: str, board: str | None) -> FixedPart:

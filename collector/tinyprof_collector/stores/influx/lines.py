@@ -119,8 +119,11 @@ def _add_values(
         form <<= _BITS
         terms.append((figure.coverage, figure.n))
     detail = REST if exact and details == "rest" else WHOLE if details != "none" else ""
-    if detail:
-        values.append(rest_of(record, body, terms) if detail == REST else arrival.data)
+    if detail == REST:
+        fields = fixed.n_fields + len(known) + form.bit_count() + (record.time != "clock")
+        values.append(rest_of(record, body, terms, fields))
+    elif detail:
+        values.append(arrival.data)
     values.append(record.time_ns)
     asked = body.job_id is not None
     return _template(fixed.fields, names, form, body.verdict, body.golden, asked, record.time, detail)

@@ -4,6 +4,10 @@ from tinyprof_collector.stores.influx.line_protocol import EVENT, MEASUREMENTS, 
 from tinyprof_protocol.bounds import MAX_SEQ
 
 _ALL = ", ".join(MEASUREMENTS)
+OF_A_RUN = ("verdict", "run_id", "series_id")
+"""What a run's row in a history has beside its metric."""
+TO_FIND_ONE = 4
+"""Rows that are asked for where one is wanted: the newest may be some that are being written."""
 
 
 def quoted(text: str) -> str:
@@ -49,7 +53,7 @@ def history(node: str, board: str, metric: str, since_ns: int, limit: int, serie
     """Two statements, newest first: a metric's runs, and its readings between runs."""
     which = f"{of_node(node, board)} AND {there(metric)} AND time >= {since_ns}"
     runs = which if series is None else f"{which} AND series_id = {quoted(series)}"
-    columns = f"{metric}, {metric}_low, {metric}_high, verdict, run_id, series_id"
+    columns = ", ".join((metric, f"{metric}_low", f"{metric}_high", *OF_A_RUN))
     return (
         f"SELECT {columns} FROM {RESULT} WHERE {runs} ORDER BY time DESC LIMIT {limit}; "  # noqa: S608
         f"SELECT {metric} FROM {SAMPLE} WHERE {which} ORDER BY time DESC LIMIT {limit}"
@@ -66,8 +70,8 @@ def newest_series(node: str, board: str) -> str:
     """Two statements: the series of the newest scheduled run, and of the newest run."""
     which = of_node(node, board)
     return (
-        f"SELECT series_id FROM {RESULT} WHERE {which} AND asked = false ORDER BY time DESC LIMIT 1; "  # noqa: S608
-        f"SELECT series_id FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT 1"
+        f"SELECT series_id FROM {RESULT} WHERE {which} AND asked = false ORDER BY time DESC LIMIT {TO_FIND_ONE}; "  # noqa: S608
+        f"SELECT series_id FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT {TO_FIND_ONE}"
     )
 
 
@@ -86,9 +90,9 @@ def records_between(node: str, board: str, after_ns: int, until_ns: int | None, 
 
 
 def newest_runs(node: str, board: str, series: str, limit: int) -> str:
-    """The newest runs of a series, small."""
+    """The newest runs of a series, small; one that is being written may lack its figure, and then `asked` as well."""
     which = f"{of_node(node, board)} AND series_id = {quoted(series)}"
-    return f"SELECT verdict, decode_tps FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
+    return f"SELECT asked, verdict, decode_tps FROM {RESULT} WHERE {which} ORDER BY time DESC LIMIT {limit}"  # noqa: S608
 
 
 def all_boards(node: str | None) -> str:

@@ -1,4 +1,9 @@
-"""Reads of the InfluxDB store, by InfluxQL over `/query`, which 1.x, 2.x (virtual DBRP) and 3 all have."""
+"""Reads of the InfluxDB store, by InfluxQL over `/query`, which 1.x, 2.x (virtual DBRP) and 3 all have.
+
+A server shows the fields of a point one by one while it writes them, so that a row may lack some: what is not whole is
+not there yet, and is left out. 1.8 and 2.7 look at the fields of an answer in the order of their names (seen on both):
+a row with one has all that come after it.
+"""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -44,7 +49,10 @@ class InfluxReader:
         if metric not in METRICS:
             return []
         answers = self._server.query(queries.history(node, board, metric, since_ns, limit, series))
-        points = [_point(row, metric) for rows in answers for one in rows for row in one.dicts()]
+        runs, readings = ([row for one in rows for row in one.dicts()] for rows in answers)
+        whole = [row for row in runs if all(row[name] is not None for name in (metric, *queries.OF_A_RUN))]
+        whole += [row for row in readings if row[metric] is not None]
+        points = [_point(row, metric) for row in whole]
         return sorted(points, key=lambda point: point.time_ns)[-limit:]
 
     def others(self, node: str, board: str, metric: str, series: str, since_ns: int = 0) -> int:
@@ -62,8 +70,10 @@ class InfluxReader:
         """Those of the series that the board has runs of, in words, in that order. Raises StoreFailed."""
         if not series:
             return []
-        answers = self._server.query("; ".join(queries.newest_records(node, board, 1, one) for one in series))
-        records = [record for rows in answers for record in _records(rows)]
+        answers = self._server.query(
+            "; ".join(queries.newest_records(node, board, queries.TO_FIND_ONE, one) for one in series)
+        )
+        records = [record for rows in answers for record in _records(rows)[:1]]
         return [describe(record.body) for record in records if isinstance(record.body, Result)]
 
     def runs(self, node: str, board: str, limit: int = 32) -> list[Record]:
@@ -120,7 +130,7 @@ class InfluxReader:
             for one in boards
             for statement in (
                 queries.newest_series(one.node, one.board),
-                queries.newest_records(one.node, one.board, 1, measurement=SAMPLE),
+                queries.newest_records(one.node, one.board, queries.TO_FIND_ONE, measurement=SAMPLE),
             )
         ]
         answers = self._server.query("; ".join(asked))
@@ -135,14 +145,14 @@ class InfluxReader:
             return
         answers = self._server.query(
             "; ".join(
-                f"{queries.newest_records(one.node, one.board, 1, series)}; "
+                f"{queries.newest_records(one.node, one.board, queries.TO_FIND_ONE, series)}; "
                 f"{queries.newest_runs(one.node, one.board, series, SPARK_POINTS)}"
                 for one, series in with_series
             )
         )
         for n, (one, _) in enumerate(with_series):
             one.result = next(iter(_records(answers[2 * n])), None)
-            runs = [row for rows in answers[2 * n + 1] for row in rows.dicts()]
+            runs = [row for rows in answers[2 * n + 1] for row in rows.dicts() if row["asked"] is not None]
             one.newest = [RunSeen(row["time"], row["verdict"], row.get("decode_tps")) for row in reversed(runs)]
 
     def _shown(self, node: str, board: str) -> tuple[str, int | None]:
@@ -152,13 +162,13 @@ class InfluxReader:
 
 def _series_of(scheduled: list[Rows], newest: list[Rows]) -> tuple[str, int | None]:
     """The series that stands for a board, and the time of its newest scheduled run."""
-    for rows in scheduled:
-        for row in rows.dicts():
-            return str(row["series_id"]), int(row["time"])
-    for rows in newest:
-        for row in rows.dicts():
-            return str(row["series_id"]), None
-    return "", None
+    of_scheduled, of_any = (
+        [row for rows in answer for row in rows.dicts() if row["series_id"] is not None]
+        for answer in (scheduled, newest)
+    )
+    if of_scheduled:
+        return str(of_scheduled[0]["series_id"]), int(of_scheduled[0]["time"])
+    return str(of_any[0]["series_id"]) if of_any else "", None
 
 
 def _point(row: dict[str, Any], metric: str) -> Point:
@@ -170,7 +180,7 @@ def _point(row: dict[str, Any], metric: str) -> Point:
 
 
 def _records(rows: Sequence[Rows]) -> list[Record]:
-    """Whole records; points that were written without what it takes are left out."""
+    """Whole records; points that were written without what it takes, or are still being written, are left out."""
     try:
         found = [record_in(row) for one in rows for row in one.dicts()]
     except (ValueError, BadMessage) as why:
