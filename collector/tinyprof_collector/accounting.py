@@ -81,7 +81,8 @@ class Account:
         self.unlisted = 0
         """Complete lists of the agent that left it out since it was last heard of."""
         self.recalled = False
-        """The stores were asked what they hold of it: an account that is new here may be one whose state was lost."""
+        """The stores were asked what they hold of it, as far as it is settled: where an account is new here, or is told
+        of more than it knows, the state may have been lost."""
         self.accounted = RangeSet()
         self.quarantined = RangeSet()
         self.evicted = RangeSet()
@@ -168,6 +169,14 @@ class Account:
         self.forgotten = False
 
     # ---- what is known
+
+    def highest_base(self) -> int:
+        """The highest base that a batch or a status gave: below it the agent owes nothing."""
+        return max(self.sent_base, self.listed_base)
+
+    def unsure_below(self, base: int) -> Pairs:
+        """What may be stored and does not count as that: what is below a base and in no class, and the evicted."""
+        return self.accounted.absent(1, base - 1) + self.evicted.pairs()
 
     def classes(self) -> dict[str, int]:
         """How many seqs are in each class that is counted here."""

@@ -13,12 +13,9 @@ from tinyprof_collector.ledger import Ledger
 from tinyprof_collector.news import News
 from tinyprof_collector.quarantine import Poison, Quarantine
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, Store
-from tinyprof_collector.verification import ask_on, batched, held_runs, never, stored_runs
+from tinyprof_collector.verification import held_runs, never, runs_among, stored_runs
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.topics import agent_topic
-
-EPOCHS_AT_ONCE = 500
-"""Epochs that the stores are asked of at a time: what was answered is not asked again should a store fall silent."""
 
 
 class Intake:
@@ -58,26 +55,31 @@ class Intake:
                     plan.news.add(plan.arrivals[work.first : work.first + work.count], self._preparing.known)
         return plan
 
-    def recall(self) -> None:
-        """Asks the stores of accounts that are new here: where the state was lost, what is stored stays stored.
+    def recall(self, works: Sequence[Work] = ()) -> None:
+        """Asks the stores for what accounts that are new here, or batches, call settled and is not known here: where
+        the state was lost, what is stored stays stored. Nearly always there is nothing to ask for.
 
-        Raises StoreFailed, also where there is no time left for it; an account that was asked of is not asked again.
+        From the base on an agent that lists its epoch has the records and sends them again; what a store shows of those
+        may be what it could not write to its disk.
+
+        Raises StoreFailed, also where there is no time left for it; what was asked for is not asked for again.
         """
-        for accounts in batched(self._ledger.unrecalled(), EPOCHS_AT_ONCE):
-            ask_on(self._is_over)
-            keys = [(account.node, account.epoch) for account in accounts]
-            held = zip(*(store.counts(keys) for store in self._stores), strict=True)
-            for account, counts in zip(accounts, held, strict=True):
-                # Nearly always nothing is there, because nothing was lost.
-                at = (account.node, account.epoch)
-                runs = stored_runs(self._stores, *at, self._is_over) if min(counts) else []
-                self._counts.add("recalled", self._ledger.recall(account, runs))
+        bases = {account: account.highest_base() for account in self._ledger.unrecalled()}
+        for work in works:
+            account, base = self._ledger.open(work.batch.node, work.batch.epoch), work.batch.base
+            if base > account.accounted.cum + 1:
+                bases[account] = max(bases.get(account, 1), base)
+        for account, base in bases.items():
+            at = (account.node, account.epoch)
+            if account.forgotten:
+                runs = stored_runs(self._stores, *at, self._is_over)
+            else:
+                runs = runs_among(self._stores, *at, account.unsure_below(base), self._is_over)
+            self._counts.add("recalled", self._ledger.recall(account, runs))
 
     def take_in(self, plan: Plan, messages: int) -> None:
         """Writes, puts away, accounts. Raises StoreFailed and QuarantineFailed, and then nothing is accounted."""
-        for work in plan.works:
-            self._ledger.open(work.batch.node, work.batch.epoch)
-        self.recall()  # before the stores take anything new
+        self.recall(plan.works)  # before the stores take anything new
         answers = self.write(plan.arrivals, plan.news)
         is_all_stored = answers.count("stored") == len(answers)
         refused = [] if is_all_stored else [

@@ -92,7 +92,7 @@ class Ledger:
         if account is None:
             self._ordinal += 1
             account = accounts[epoch] = self._kind(node, epoch, self._ordinal)
-            self._unrecalled[node, epoch] = account
+            self._ask_of(account)
             self._close_complete(node)
         account.forgotten = False
         account.unlisted = 0
@@ -102,6 +102,10 @@ class Ledger:
     def unrecalled(self) -> list[Account]:
         """Accounts of which the stores are still to be asked what they hold."""
         return list(self._unrecalled.values())
+
+    def _ask_of(self, account: Account) -> None:
+        account.recalled = False
+        self._unrecalled[account.node, account.epoch] = account
 
     def recall(self, account: Account, runs: Iterable[tuple[int, int]]) -> int:
         """Takes what the stores hold of an account as stored; returns how many seqs that changed."""
@@ -128,7 +132,10 @@ class Ledger:
             if not complete and not self.may_open(status.node, owed.epoch, at_base=True):
                 continue
             account = self.open(status.node, owed.epoch)
+            before = account.listed_base
             account.list_owed(owed.base, owed.head, status.started_ns)
+            if account.listed_base > max(before, account.accounted.cum + 1):
+                self._ask_of(account)
             newest = max(newest, account.ordinal)
         if not complete:
             return
@@ -140,6 +147,8 @@ class Ledger:
             if account.ordinal < newest or account.unlisted:
                 account.why_missing = cause_of(status, account.listed_by_ns)
                 self._forget(account)
+                if account.accounted.cum < account.head or not account.listed_by_ns:
+                    self._ask_of(account)
             account.unlisted += 1
         self._sum_up(status.node)
 
@@ -330,7 +339,7 @@ def row_of(account: Account) -> LedgerRow:
         node=account.node,
         epoch=account.epoch,
         head=account.head,
-        base=max(account.sent_base, account.listed_base),
+        base=account.highest_base(),
         in_spool=above - missing,
         missing=missing,
         cause="; ".join(why for why in (lost, evicted) if why),

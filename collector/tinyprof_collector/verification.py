@@ -71,12 +71,23 @@ def stored_runs(stores: Sequence[Store], node: str, epoch: bytes, is_over: Calla
 
     Raises StoreFailed, also once `is_over` says so.
     """
+    ask_on(is_over)
     total = min(store.count(node, epoch).held for store in stores)
     last = total
     while last and last < MAX_SEQ and min(store.count(node, epoch, 1, last).held for store in stores) < total:
         ask_on(is_over)
         last = min(2 * last, MAX_SEQ)
-    return held_runs(stores, node, epoch, 1, last, MAX_RECALL_QUESTIONS, is_over) if total else []
+    return runs_among(stores, node, epoch, [(1, last)] if last else [], is_over)
+
+
+def runs_among(
+    stores: Sequence[Store], node: str, epoch: bytes, ranges: Pairs, is_over: Callable[[], bool] = never
+) -> Pairs:
+    """All runs of seqs in these ranges that every store holds. Raises StoreFailed, also once `is_over` says so."""
+    runs: Pairs = []
+    for first, last in ranges:
+        runs += held_runs(stores, node, epoch, first, last, MAX_RECALL_QUESTIONS, is_over)
+    return runs
 
 
 def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tuple[str, bytes], dict[str, StoreCount]]:

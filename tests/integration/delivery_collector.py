@@ -62,9 +62,6 @@ class MemoryStore:
     def count(self, node: str, epoch: bytes | None = None, first: int = 1, last: int = MAX_SEQ) -> StoreCount:
         return StoreCount(sum(n == node and epoch in (None, e) and first <= s <= last for n, e, s in self.rows))
 
-    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        return [self.count(*key).held for key in epochs]
-
     def close(self) -> None:
         """Nothing is held."""
 
@@ -124,9 +121,6 @@ class TouchyStore:
         if self.fails == "before":
             raise StoreFailed("the store answers nothing")
         return self.inner.count(node, epoch, first, last)
-
-    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        return [self.count(*key).held for key in epochs]
 
     def _refused(self, arrival: Arrival) -> bool:
         body = arrival.record.body

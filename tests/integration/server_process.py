@@ -27,7 +27,11 @@ class ServerProcess:
             time.sleep(0.02)
 
     def limit_files(self, size_bytes: int | None) -> None:
-        """None of its files may grow beyond so much: each write past it fails, as it does where a disk is full."""
+        """Nothing may be written beyond so much of a file: it fails, as it does where a disk is full.
+
+        With 0 each fails as a whole. What fails halfway leaves a torn end in InfluxDB's log of writes, and that costs
+        it later what it has taken and answered (docs/reliability.md).
+        """
         assert self.process is not None
         limit = resource.RLIM_INFINITY if size_bytes is None else size_bytes
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

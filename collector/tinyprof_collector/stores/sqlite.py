@@ -161,10 +161,6 @@ class SqliteStore:
             raise StoreFailed(f"store {self._path}: {line_of(why)}") from why
         return StoreCount(held, deleted)
 
-    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        """How many records of each epoch are there. Raises StoreFailed."""
-        return [self.count(*key).held for key in epochs]
-
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()

@@ -151,8 +151,5 @@ class Store(Protocol):
         `deleted` is only counted over all seqs. Raises StoreFailed.
         """
 
-    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        """How many records of each of these epochs (by node and epoch) the store holds. Raises StoreFailed."""
-
     def close(self) -> None:
         """Lets go of what is held."""

@@ -2,9 +2,12 @@
 
 import sqlite3
 
+import pytest
+
 from tinyprof_collector.accounting import MAX_RANGES, MAX_RANGES_AT_BASE
 from tinyprof_collector.pipeline import PipelineSettings
 from tinyprof_collector.quarantine import QuarantineFailed
+from tinyprof_collector.stores.store import StoreFailed
 from tinyprof_protocol.bounds import MAX_COUNT, MAX_SEQ
 from tinyprof_protocol.connection import Message
 from tinyprof_protocol.presence import AgentStatus, EpochOwed
@@ -24,6 +27,10 @@ def shown(pipeline, item):
 def row(bench):
     (only,) = bench.pipeline.ledger(verify=True).rows
     return only
+
+
+def row_of(bench, epoch):
+    return next(row for row in bench.pipeline.ledger(verify=True).rows if row.epoch == epoch)
 
 
 def test_a_batch_is_stored_and_answered_once(bench, make):
@@ -176,9 +183,10 @@ def test_a_kill_between_store_and_state_counts_once(bench, make):
     assert sack.cum == 10
     assert (row(bench).stored, row(bench).quarantined, row(bench).verified) == (9, 1, 9)
     assert bench.pipeline.ledger(verify=True).ok
-    assert bench.pipeline.counters()["recalled"] == 9
-    # Told before the kill; now the stores were asked first, so all are duplicates. Followers read the store at a start.
-    assert ([arrival.seq for arrival in bench.stored], bench.held) == ([1, 2, 3, *range(5, 11)], [])
+    # Told before the kill; what a store shows is taken for stored only once it has answered for it.
+    there = [1, 2, 3, *range(5, 11)]
+    assert [[arrival.seq for arrival in told] for told in (bench.stored, bench.held)] == [there, there]
+    assert (bench.pipeline.counters()["recalled"], bench.pipeline.counters()["held"]) == (0, 9)
 
 
 def test_after_a_lost_state_what_the_store_held_is_told_apart_from_what_is_new(bench, make):
@@ -295,7 +303,7 @@ def test_one_message_over_which_the_store_fails_does_not_hold_its_neighbours(tmp
 
     class Stumbling:
         name, check, read = "sqlite", bench.store.check, bench.store.read
-        count, counts, prepare = bench.store.count, bench.store.counts, bench.store.prepare
+        count, prepare = bench.store.count, bench.store.prepare
 
         def write(self, arrivals):
             if any(arrival.seq == 5 for arrival in arrivals):
@@ -320,15 +328,41 @@ def test_a_status_shows_what_is_in_the_spool(bench, make):
     assert (row(bench).in_spool, row(bench).head) == (4, 9)
 
 
-def test_after_a_lost_state_what_is_listed_no_more_is_stored_and_not_missing(bench, make):
+def test_a_record_that_a_store_shows_but_did_not_take_is_not_acknowledged_after_a_restart(bench, make):
+    write, shown = bench.store.write, []
+
+    def show_only(arrivals):
+        shown.extend(arrivals)
+        raise StoreFailed("no room")
+
+    bench.store.write = show_only
+    assert bench.pipeline.process([make.batch_message(range(1, 11))]) == []
+    write(shown)  # what a server with a full disk has in its memory, until it ends
+    bench.restart()
+    bench.store.write = show_only
+    assert bench.pipeline.process([make.batch_message(range(1, 11))]) == []
+    assert row(bench).stored == 0
+
+
+@pytest.mark.parametrize("base", [306, None])
+def test_after_a_lost_state_what_is_listed_no_more_is_stored_and_not_missing(bench, make, base):
+    """By an agent that owes nothing of the epoch any more, or does not list it: its spool may be lost."""
     bench.pipeline.process([make.batch_message([*range(1, 8), *range(12, 300, 2)], base=1)])
     bench.restart(lose_state=True)
     bench.pipeline.process([make.batch_message([1], epoch=make.epoch(2))])
     listed = [EpochOwed(make.epoch(), 8, 305), EpochOwed(make.epoch(2), 1, 1)]
     bench.pipeline.note_status(AgentStatus(make.node, "online", epochs=listed))
     bench.pipeline.process()
-    old = next(row for row in bench.pipeline.ledger(verify=True).rows if row.epoch == make.epoch())
-    assert (old.stored, old.verified, old.head, old.missing) == (7 + 144, 7 + 144, 305, 0)
+    old = row_of(bench, make.epoch())
+    assert (old.stored, old.in_spool, old.verified) == (7, 298, 7 + 144)
+    listed = [EpochOwed(make.epoch(), base, 305)] if base else []
+    listed += [EpochOwed(make.epoch(2), 1, 1)]
+    for _ in range(2):
+        bench.pipeline.note_status(AgentStatus(make.node, "online", epochs=listed))
+    bench.pipeline.process()
+    old = row_of(bench, make.epoch())
+    assert (old.stored, old.verified, old.head, old.in_spool) == (7 + 144, 7 + 144, 305, 0)
+    assert (old.stored_on_word, old.missing) == ((154, 0) if base else (0, 154))
 
 
 def test_what_only_the_retention_remembers_is_taken_on_the_agents_word(bench, make):
@@ -383,12 +417,12 @@ def test_a_stop_ends_the_questions_after_a_lost_state_and_the_next_start_asks_th
 
     bench.store.count = slow_count
     bench.pipeline.ask_until(bench.now_s + 2.0)
-    assert bench.pipeline.process([make.batch_message([300], base=1)]) == []
+    assert bench.pipeline.process([make.batch_message([300], base=300)]) == []
     assert 0 < len(asked) <= 21, "each question takes a tenth of a second, and there are two seconds for them"
     assert "the collector stops" in bench.pipeline.holding.reason
     assert make.stored_seqs(bench.folder) == scattered, "nothing new before it is known what was there"
     bench.restart()
-    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([300], base=1)]))
-    assert sack.cum == 7
-    assert row(bench).stored == len(scattered) + 1
+    (sack,) = make.sacks(bench.pipeline.process([make.batch_message([300], base=300)]))
+    assert sack.cum == 300
+    assert (row(bench).stored, row(bench).stored_on_word) == (len(scattered) + 1, 299 - len(scattered))
     assert bench.pipeline.counters()["recalled"] == len(scattered)

@@ -46,7 +46,8 @@ def begin(site: FaultySite, fault: Fault) -> None:
     elif kind == "shorten retention":
         site.set_retention(SHORT_RETENTION_S)
     else:
-        {"hand over": _take_over, "echo": _send, "poison": _send}[kind](site, fault)
+        acts = {"hand over": _take_over, "echo": _send, "poison": _send, "fill database": _fill_database}
+        acts[kind](site, fault)
 
 
 def end(site: FaultySite, fault: Fault) -> None:
@@ -71,6 +72,10 @@ def end(site: FaultySite, fault: Fault) -> None:
         site.token.write_text(TOKEN + "\n")
     elif kind == "shorten retention":
         site.set_retention(0)
+    elif kind == "fill database":
+        # 2.7 takes nothing more until it is started anew; then it has what it wrote before, and nothing that it showed.
+        site.parties[target].kill()
+        site.parties[target].start()
     elif kind == "hand over":
         _give_back(site, target)
 
@@ -130,6 +135,11 @@ def _put_back(site: FaultySite, agent: str) -> None:
     site.say(f"the spool of {agent} is put back; {len(lost)} records were only in the newer one")
     shutil.rmtree(kept)
     party.start()
+
+
+def _fill_database(site: FaultySite, fault: Fault) -> None:
+    """It takes nothing, and shows what it did not take all the same."""
+    site.influxd.limit_files(0)
 
 
 def _fill(file: Path) -> None:

@@ -10,7 +10,7 @@ COLLECTORS: Final = ("collector", "second")
 Kind = Literal[
     "kill", "freeze", "die after store", "cut", "reset", "delay", "throttle", "split", "tear", "stall",
     "put back spool", "step clock", "fill disk", "wrong token", "poison", "store away", "echo", "shorten retention",
-    "hand over",
+    "hand over", "fill database",
 ]  # fmt: skip
 BrokerKind = Literal["embedded", "mosquitto", "mosquitto, 100 queued"]
 StoreNames = tuple[str, ...]
@@ -60,7 +60,7 @@ class Fault:
             return (f"process {self.target}", f"retention {self.target}")
         if self.kind in _LINK_KINDS:
             return (f"link {self.target}",)
-        if self.kind in ("kill", "freeze", "die after store", "store away"):
+        if self.kind in ("kill", "freeze", "die after store", "store away", "fill database"):
             return (f"process {self.target}",)
         return (f"{self.kind} {self.target}",)
 
@@ -96,6 +96,7 @@ RULES: Final[dict[Kind, _Rule]] = {
     "echo": _Rule(4, (0, 0)),
     "shorten retention": _Rule(8, (1500, 4000)),
     "hand over": _Rule(16, (1500, 6000)),
+    "fill database": _Rule(8, (1500, 5000)),
 }
 
 
@@ -114,7 +115,7 @@ def targets(kind: Kind, site: Site) -> list[str]:
         return [*AGENTS, *collectors] if site.small_disks else []
     if kind == "store away":
         return database if len(site.stores) > 1 else []
-    if kind in ("wrong token", "shorten retention"):
+    if kind in ("wrong token", "shorten retention", "fill database"):
         return database
     if kind == "hand over":
         return collectors if site.collectors > 1 else []

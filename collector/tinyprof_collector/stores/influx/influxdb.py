@@ -136,16 +136,6 @@ class InfluxStore:
         held = sum(int(row[1]) for series in answers for one in series for row in one.values)
         return StoreCount(held, counts_deleted=False)
 
-    def counts(self, epochs: Sequence[tuple[str, bytes]]) -> list[int]:
-        """How many records of each epoch are there, many epochs in one question. Raises StoreFailed."""
-        held: list[int] = []
-        for some in batched(epochs, QUESTIONS_AT_ONCE):
-            for key, answer in zip(some, self._ask([count_of(*key) for key in some]), strict=True):
-                held.append(sum(int(row[1]) for series in answer for row in series.values))
-                if not held[-1]:
-                    self._note_held(key, frozenset())
-        return held
-
     def close(self) -> None:
         """Ends the helpers and lets go of the connections."""
         self._lanes.shutdown(wait=True, cancel_futures=True)
