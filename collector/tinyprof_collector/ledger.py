@@ -111,6 +111,7 @@ class Ledger:
         """Takes what the stores hold of an account as stored; returns how many seqs that changed."""
         entered = sum(account.settle(first, last, "stored") for first, last in runs)
         account.recalled = True
+        account.has_lost = account.has_lost or entered > 0
         self._unrecalled.pop((account.node, account.epoch), None)
         self._dirty[account.node, account.epoch] = account
         return entered
@@ -147,7 +148,7 @@ class Ledger:
             if account.ordinal < newest or account.unlisted:
                 account.why_missing = cause_of(status, account.listed_by_ns)
                 self._forget(account)
-                if account.accounted.cum < account.head or not account.listed_by_ns:
+                if account.has_lost or not account.listed_by_ns:
                     self._ask_of(account)
             account.unlisted += 1
         self._sum_up(status.node)

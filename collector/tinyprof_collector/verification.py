@@ -93,7 +93,8 @@ def runs_among(
 def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tuple[str, bytes], dict[str, StoreCount]]:
     """What each store counts for each row, by node and epoch, then by the store's name. Raises StoreFailed.
 
-    A row that sums up older epochs of a node gets what the node has beyond its other rows.
+    What lies beyond a row's head is not counted for it: nobody has told of it yet, and it comes again. A row that sums
+    up older epochs of a node gets what the node has beyond its other rows.
     """
     counts: dict[tuple[str, bytes], dict[str, StoreCount]] = {}
     for store in stores:
@@ -101,7 +102,12 @@ def store_counts(stores: Sequence[Store], rows: Sequence[LedgerRow]) -> dict[tup
         for row in rows:
             if row.epoch == SUMMED:
                 continue
-            count = counts.setdefault((row.node, row.epoch), {})[store.name] = store.count(row.node, row.epoch)
+            count = store.count(row.node, row.epoch)
+            heard_of = count.held
+            if heard_of > row.stored:
+                heard_of = store.count(row.node, row.epoch, 1, row.head).held
+            of_store = StoreCount(heard_of, count.deleted, count.counts_deleted)
+            counts.setdefault((row.node, row.epoch), {})[store.name] = of_store
             before = by_node.get(row.node, StoreCount(0))
             by_node[row.node] = StoreCount(before.held + count.held, before.deleted + count.deleted)
         for row in rows:

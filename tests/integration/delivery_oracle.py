@@ -26,6 +26,8 @@ class Oracle:
         self.ever_evicted: set[Key] = set()
         self.announced: set[Key] = set()
         """What batches that reached the pipeline said was evicted."""
+        self.heard: set[bytes] = set()
+        """Epochs of which a batch reached the pipeline."""
         self.may_be_missing: set[Key] = set()
         """What only a file knew that an older copy replaced, and was not acknowledged. Some may have arrived."""
         self.acknowledged: set[Key] = set()
@@ -37,6 +39,10 @@ class Oracle:
         self.told_bases: dict[bytes, int] = {}
         """The bases that statuses which surely arrived since then must have said, by epoch."""
         self.rolled_back = self.copied = False
+
+    def begun(self) -> frozenset[bytes]:
+        """Epochs that records were made in."""
+        return frozenset(epoch for epoch, _ in self.obligations)
 
     def owe(self, obligations: Iterable[tuple[Key, bytes]]) -> None:
         for key, body in obligations:
@@ -125,6 +131,7 @@ class Oracle:
     def hear_batch(self, payload: bytes) -> None:
         """A batch reaches the pipeline."""
         batch = decode(payload, Batch)
+        self.heard.add(batch.epoch)
         for gone in batch.evicted:
             self.announced.update((batch.epoch, seq) for seq in range(gone.first, gone.last + 1))
 

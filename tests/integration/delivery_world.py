@@ -59,7 +59,8 @@ class World:
         self.images: list[Image] = []
         self.wire: list[bytes] = []
         self.sacks: list[bytes] = []
-        self.statuses: deque[AgentStatus] = deque()
+        self.statuses: deque[tuple[AgentStatus, frozenset[bytes]]] = deque()
+        """On their way, each with the epochs that had begun when it was said."""
         self.retained: AgentStatus | None = None
         self._numbers = self._epochs = self._folders = 0
         self.machine = self.add_machine()
@@ -164,12 +165,15 @@ class World:
     def say_status(self) -> AgentStatus | None:
         if self.machine.link_up:
             self.retained = self.machine.status()
-            self.statuses.append(self.retained)
+            self.statuses.append((self.retained, self.oracle.begun()))
         return self.retained
 
     def deliver_status(self) -> None:
         if self.statuses:
-            self.collector.pipeline.note_status(self.statuses.popleft())
+            status, begun = self.statuses.popleft()
+            # What a client publishes comes in its order: none comes after a batch of an epoch that began after it.
+            if self.oracle.heard <= begun:
+                self.collector.pipeline.note_status(status)
 
     # ---- the collector
 

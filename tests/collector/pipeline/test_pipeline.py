@@ -365,6 +365,14 @@ def test_after_a_lost_state_what_is_listed_no_more_is_stored_and_not_missing(ben
     assert (old.stored_on_word, old.missing) == ((154, 0) if base else (0, 154))
 
 
+def test_what_the_store_holds_beyond_what_was_heard_of_is_no_contradiction(bench, make):
+    bench.pipeline.process([make.batch_message(range(1, 11))])
+    bench.restart(lose_state=True)
+    bench.pipeline.process([make.batch_message(range(1, 4))])
+    assert (row(bench).head, row(bench).stored, row(bench).verified) == (3, 3, 3)
+    assert bench.pipeline.ledger(verify=True).ok
+
+
 def test_what_only_the_retention_remembers_is_taken_on_the_agents_word(bench, make):
     bench.restart(lose_state=True)
     bench.pipeline.process([make.batch_message(range(11, 31), base=11)])
