@@ -23,6 +23,8 @@ from tinyprof_protocol.topics import agent_topic
 
 AGENTS = 100
 BOARDS_OF_AN_AGENT = 10
+FIELDS_BESIDE_FIGURES = 15
+"""What each line of the load has beside its figures and `rest`."""
 LINES_A_POST = 5000
 _INTERVALS = ("ttft_ms", "decode_tps")
 _PLAIN = ("tpot_ms", "prefill_tps")
@@ -104,17 +106,19 @@ def whole_line(arrival: Arrival) -> str:
     assert isinstance(body, Result)
     build = body.build
     site, _, agent = arrival.node.partition(".")
-    fields, terms = [], []
+    fields, terms, count = [], [], FIELDS_BESIDE_FIGURES
     for name, figure in sorted(body.figures.items()):
         fields.append(f"{name}={figure.value!r}")
         if figure.low is not None:
             fields.append(f"{name}_low={figure.low!r},{name}_high={figure.high!r}")
+            count += 2
+        count += 1
         terms.append((figure.coverage, figure.n))
     rest = (
         record.boot, record.boottime_ns, body.job_id, body.prompts, body.max_tokens, body.reasons, body.clock,
         body.conditions, terms, body.repetitions, body.timed_s, body.warm_up_s, body.min_repetitions, body.min_timed_s,
         body.itl_us, body.itl_dropped, body.repetitions_dropped, body.output, body.attempt, body.ram_is_rss,
-        body.suite_terms, build.stands_for, build.streamed,
+        body.suite_terms, build.stands_for, build.streamed, count,
     )  # fmt: skip
     return (
         f"tinyprof_result,agent={agent},board={body.board},engine={build.engine},model={build.model},"
