@@ -84,7 +84,7 @@ class Account:
         """The stores were asked what they hold of it, as far as it is settled: where an account is new here, or is told
         of more than it knows, the state may have been lost."""
         self.has_lost = False
-        """The stores held what it did not know of: the state was lost."""
+        """The stores held what it did not know of: the state was lost. Not kept over a restart."""
         self.accounted = RangeSet()
         self.quarantined = RangeSet()
         self.evicted = RangeSet()

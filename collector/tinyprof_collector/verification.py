@@ -1,8 +1,6 @@
 """Asks the stores themselves what they hold: for the ledger, and where the accounts cannot know."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from tinyprof_collector.accounting import Pairs
 from tinyprof_collector.ledger import SUMMED, StoreCount
@@ -10,8 +8,6 @@ from tinyprof_collector.stores.store import Store, StoreFailed
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.ranges import RangeSet
 from tinyprof_protocol.requests import LedgerRow
-
-T = TypeVar("T")
 
 MAX_QUESTIONS = 256
 MAX_RECALL_QUESTIONS = 8192
@@ -27,13 +23,6 @@ def ask_on(is_over: Callable[[], bool]) -> None:
     """Raises StoreFailed where the time for questions is over; they are asked again after the next start."""
     if is_over():
         raise StoreFailed("the collector stops: what the stores hold is asked after its next start")
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of `size`."""
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
 
 
 def held_runs(

@@ -6,8 +6,8 @@ import pytest
 
 from tinyprof_collector.config import InfluxConfig
 from tinyprof_collector.stores.influx.answers import HttpAnswer
+from tinyprof_collector.stores.influx.queries import batched
 from tinyprof_collector.stores.influx.server import InfluxServer, is_local
-from tinyprof_collector.verification import batched
 
 
 class Recording(InfluxServer):

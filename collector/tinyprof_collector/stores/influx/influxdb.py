@@ -22,13 +22,12 @@ from tinyprof_collector.stores.influx.line_protocol import FixedParts, canary_li
 from tinyprof_collector.stores.influx.lines import Line, lines_of
 from tinyprof_collector.stores.influx.posting import Poster
 from tinyprof_collector.stores.influx.provision import kept_seconds
-from tinyprof_collector.stores.influx.queries import count_of, seqs_between
+from tinyprof_collector.stores.influx.queries import batched, count_of, seqs_between
 from tinyprof_collector.stores.influx.reading import InfluxReader
 from tinyprof_collector.stores.influx.regression_lines import regression_line
 from tinyprof_collector.stores.influx.server import InfluxServer, Rows
 from tinyprof_collector.stores.influx.suspects import LINES_APART, TURNS_AT_ONCE, Suspects
 from tinyprof_collector.stores.store import Answer, Arrival, Refused, StoreFailed
-from tinyprof_collector.verification import batched
 from tinyprof_protocol.bounds import MAX_SEQ
 from tinyprof_protocol.presence import Regression
 

@@ -1,13 +1,26 @@
 """InfluxQL that the collector asks. Pure: names are checked before, texts are quoted here."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
 from tinyprof_collector.stores.influx.line_protocol import EVENT, MEASUREMENTS, RESULT, SAMPLE
 from tinyprof_protocol.bounds import MAX_SEQ
+
+T = TypeVar("T")
 
 _ALL = ", ".join(MEASUREMENTS)
 OF_A_RUN = ("verdict", "run_id", "series_id")
 """What a run's row in a history has beside its metric."""
 TO_FIND_ONE = 4
 """Rows that are asked for where one is wanted: the newest may be some that are being written."""
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`: what is asked in one request."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def quoted(text: str) -> str:
