@@ -26,15 +26,14 @@ class ServerProcess:
                 raise RuntimeError(f"{self._name} is not ready: {self._log.read_text(errors='replace')[-500:]}")
             time.sleep(0.02)
 
-    def limit_files(self, size_bytes: int | None) -> None:
-        """Nothing may be written beyond so much of a file: it fails, as it does where a disk is full.
+    def fail_writes(self) -> None:
+        """From now to its end each write to a file fails, as it does where a disk is full.
 
-        With 0 each fails as a whole. What fails halfway leaves a torn end in InfluxDB's log of writes, and that costs
-        it later what it has taken and answered (docs/reliability.md).
+        It fails as a whole. What fails halfway leaves a torn end in InfluxDB's log of writes, and that costs it later
+        what it has taken and answered (docs/reliability.md).
         """
         assert self.process is not None
-        limit = resource.RLIM_INFINITY if size_bytes is None else size_bytes
-        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def kill(self) -> None:
         """SIGKILL."""

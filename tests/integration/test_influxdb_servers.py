@@ -85,7 +85,7 @@ def test_what_the_server_shows_but_could_not_write_to_its_disk_is_written_again(
     new = InfluxStore(running.config())
     try:
         store.write(arrivals(range(1, 21)))
-        running.limit_files(0)
+        running.fail_writes()
         for one in (store, new):
             # The first is told that it failed; to the other, which asks what is there, the server shows them all.
             with pytest.raises(StoreFailed, match="file too large"):
@@ -129,6 +129,7 @@ def test_what_is_read_while_it_is_written_is_whole_or_not_there(store):
         done.set()
         writer.join()
     assert len(runs) > READS
+    assert len(points) > READS
     assert all(run == body(int.from_bytes(run_id)) for run_id, run in runs.items())
     for point in points:
         seq = int.from_bytes(point.run_id)

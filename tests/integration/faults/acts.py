@@ -139,7 +139,7 @@ def _put_back(site: FaultySite, agent: str) -> None:
 
 def _fill_database(site: FaultySite, fault: Fault) -> None:
     """It takes nothing, and shows what it did not take all the same."""
-    site.influxd.limit_files(0)
+    site.influxd.fail_writes()
 
 
 def _fill(file: Path) -> None:
